@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# The user's first five minutes, step by step, on a cluster of its own: hack/local-up-cluster.sh inside a network
+# namespace that this script makes, with a containerd, certificates and directories of its own. Nothing leaves it: the
+# namespace has a loopback device only, plus what CNI makes for the pods.
+# Usage: hack/e2e.sh -o DIR-OF-BINARIES [-k] [-K KUBECTL]
+#   -k   keep the cluster running after the steps and print how to enter it
+#   -K   the kubectl to use for the steps (default: ours; any real one from 1.27 on will do)
+set -euo pipefail
+KUBE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+binaries=${CARGO_TARGET_DIR:-$KUBE_ROOT/target}/debug
+keep= kubectl_binary=
+while getopts "o:kK:" option; do
+  case $option in
+    o) binaries=$(cd "$OPTARG" && pwd) ;;
+    k) keep=1 ;;
+    K) kubectl_binary=$OPTARG ;;
+    *) sed -n '2,8p' "$0" >&2 && exit 2 ;;
+  esac
+done
+kubectl_binary=${kubectl_binary:-$binaries/kubectl}
+[ "$(id -u)" = 0 ] || { echo "skipped: the end-to-end test needs root" && exit 0; }
+
+namespace=kube-e2e-$$
+# Sockets have short paths, so the work directory has one as well.
+work=$(mktemp -d /tmp/ke2e.XXXX)
+export HOME=$work/home KUBECONFIG=$work/certs/admin.kubeconfig
+mkdir -p "$HOME"
+cluster=
+failures=0
+
+cleanup() {
+  trap - EXIT INT TERM
+  if [ -n "$cluster" ]; then
+    kill -TERM "$cluster" 2>/dev/null || true
+    wait "$cluster" 2>/dev/null || true
+  fi
+  # Shims and containers outlive their runtime; they are found by this run's own directory, never by name.
+  local pid
+  for pid in $(ip netns pids "$namespace" 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done
+  for pid in $(pgrep -f -- "$work/" 2>/dev/null || true); do [ "$pid" = $$ ] || kill -9 "$pid" 2>/dev/null || true; done
+  grep -o "$work[^ ]*" /proc/self/mounts | sort -r | while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
+  ip netns delete "$namespace" 2>/dev/null || true
+  if [ "$failures" = 0 ] && [ -z "${E2E_KEEP_LOGS:-}" ]; then rm -rf "$work"; else echo "logs: $work/logs"; fi
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+inside() { nsenter --net="/var/run/netns/$namespace" "$@"; }
+k() { inside "$kubectl_binary" "$@"; }
+
+ip netns add "$namespace"
+inside ip link set lo up
+# Packets to service addresses need a route before the DNAT rules see them; a blackhole-like local default keeps them inside.
+inside ip route add default dev lo 2>/dev/null || true
+
+mkdir -p "$work"/{logs,certs,tmp}
+export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DIR=$work/kubelet \
+  POD_MANIFEST_PATH=$work/static-pods POD_LOGS_DIR=$work/pods CNI_CONFIG_DIR=$work/cni CNI_DATA_DIR=$work/cni-data \
+  CONTAINER_RUNTIME_ENDPOINT=unix://$work/containerd/containerd.sock IMAGE_ARCHIVE=${IMAGE_ARCHIVE:-$KUBE_ROOT/_output/images.tar} \
+  CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1
+[ -f "$IMAGE_ARCHIVE" ] || "$KUBE_ROOT/cluster/images/build.sh" "$IMAGE_ARCHIVE" >/dev/null
+: >"$work/resolv.conf"
+export KUBELET_RESOLV_CONF=$work/resolv.conf
+
+echo "starting a cluster in the network namespace $namespace, logs in $work/logs"
+inside "$KUBE_ROOT/hack/local-up-cluster.sh" -o "$binaries" >"$work/logs/local-up.log" 2>&1 &
+cluster=$!
+
+# eventually SECONDS DESCRIPTION COMMAND…: repeats until it succeeds; a step that does not is a failure
+eventually() {
+  local seconds=$1 what=$2 deadline
+  shift 2
+  deadline=$((SECONDS + seconds))
+  while ! "$@" >"$work/logs/last-step.log" 2>&1; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      echo "FAIL  $what"
+      sed 's/^/      /' "$work/logs/last-step.log" | tail -n 20
+      failures=$((failures + 1))
+      return 0
+    fi
+    sleep 0.2
+  done
+  echo "ok    $what"
+}
+contains() { # contains TEXT COMMAND…
+  local text=$1 output
+  shift
+  output=$("$@" 2>&1) || { echo "$output"; return 1; }
+  [[ $output == *"$text"* ]] || { echo "expected '$text' in: $output"; return 1; }
+}
+ready_pods() { [ "$(k -n web get deployment web -o 'jsonpath={.status.readyReplicas}/{.status.updatedReplicas}/{.status.replicas}')" = "$1/$1/$1" ]; }
+answers() { # answers URL N: N different pods answered within 40 requests
+  local i seen
+  seen=$(for ((i = 0; i < 40; i++)); do inside curl -fsS --max-time 2 "$1" || true; done | sort -u | grep -c hello || true)
+  [ "$seen" = "$2" ] || { echo "$seen pods of $2 answered at $1"; return 1; }
+}
+first_pod() { k -n web get pods -l app=web -o 'jsonpath={.items[0].metadata.name}'; }
+
+started() { grep -q "Local Kubernetes cluster is running" "$work/logs/local-up.log" || { kill -0 "$cluster" && false; }; }
+eventually 180 "the cluster comes up" started
+if [ "$failures" != 0 ]; then
+  tail -n 25 "$work/logs/local-up.log"
+  exit 1
+fi
+
+eventually 30 "get nodes shows a Ready node" contains " Ready " k get nodes
+eventually 10 "apply creates everything of web.yaml" contains "deployment.apps/web created" k apply -f "$KUBE_ROOT/cluster/examples/web.yaml"
+eventually 90 "three pods become ready" ready_pods 3
+eventually 10 "get pods -o wide" contains "127.0.0.1" k -n web get pods -o wide
+pod=$(first_pod)
+eventually 10 "describe pod shows its events" contains "Started" k -n web describe pod "$pod"
+eventually 10 "logs" contains "listening on 8080" k -n web logs "$pod"
+eventually 10 "exec" contains "Hello from a ConfigMap." k -n web exec "$pod" -- cat /etc/web/motd
+eventually 10 "the Secret is in the environment" contains "says hello" k -n web exec "$pod" -- sh -c 'echo $GREETING'
+cluster_ip=$(k -n web get service web -o 'jsonpath={.spec.clusterIP}')
+eventually 30 "all three pods answer at the ClusterIP" answers "http://$cluster_ip/" 3
+eventually 30 "all three pods answer at the NodePort" answers "http://127.0.0.1:30080/" 3
+eventually 10 "a second apply changes nothing" contains "deployment.apps/web unchanged" k apply -f "$KUBE_ROOT/cluster/examples/web.yaml"
+eventually 10 "scale to 5" contains "scaled" k -n web scale deployment web --replicas=5
+eventually 60 "five pods are ready" ready_pods 5
+eventually 10 "scale back to 3" contains "scaled" k -n web scale deployment web --replicas=3
+eventually 60 "three pods are left" ready_pods 3
+eventually 10 "set image starts a rolling update" contains "image updated" k -n web set image deployment/web web=k8s.local/web:1.36-none
+eventually 20 "rollout status waits for the broken image" contains "Waiting for deployment" bash -c "timeout 3 nsenter --net=/var/run/netns/$namespace $kubectl_binary -n web rollout status deployment/web || true"
+eventually 30 "the missing image is told" contains "ErrImage" k -n web get pods
+eventually 10 "rollout undo" contains "rolled back" k -n web rollout undo deployment/web
+eventually 60 "rollout status reports success" contains "successfully rolled out" k -n web rollout status deployment/web --timeout=50s
+eventually 60 "three pods are ready again" ready_pods 3
+eventually 10 "rollout restart" contains "restarted" k -n web rollout restart deployment/web
+eventually 90 "the restarted deployment is ready" contains "successfully rolled out" k -n web rollout status deployment/web --timeout=80s
+
+# Crashes are part of normal life: the kubelet and the API server are killed, containers stay and the cluster converges.
+restarts() { k -n web get pods -o 'jsonpath={range .items[*]}{.metadata.uid}:{.status.containerStatuses[0].restartCount} {end}'; }
+before=$(restarts)
+for daemon in kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
+  pid=$(pgrep -f -- "^$binaries/$daemon .*$work" | head -n 1 || true)
+  [ -n "$pid" ] || continue
+  mapfile -d '' -t command <"/proc/$pid/cmdline"
+  kill -9 "$pid"
+  inside "${command[@]}" >>"$work/logs/$daemon.log" 2>&1 &
+  eventually 60 "the cluster converges after kill -9 of $daemon" ready_pods 3
+done
+eventually 20 "no container restarted meanwhile" test "$before" = "$(restarts)"
+eventually 60 "the service still answers" answers "http://$cluster_ip/" 3
+
+eventually 60 "delete -f" contains "deleted" k delete -f "$KUBE_ROOT/cluster/examples/web.yaml" --timeout=50s
+namespace_is_gone() { ! k get namespace web >/dev/null 2>&1; }
+eventually 60 "the namespace is gone, with everything in it" namespace_is_gone
+
+if [ -n "$keep" ]; then
+  echo "cluster kept; enter it with: nsenter --net=/var/run/netns/$namespace env KUBECONFIG=$KUBECONFIG $kubectl_binary get pods -A"
+  wait "$cluster"
+fi
+if [ "$failures" != 0 ]; then
+  echo "end-to-end: $failures steps failed"
+  exit 1
+fi
+echo "end-to-end: all steps passed"
