@@ -1,0 +1,92 @@
+//! Text in double quotes as Go's `%q` writes it. Many messages of the API are defined by it. Corresponds to Go's strconv.Quote.
+
+use std::fmt::{self, Write};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+static PRINTABLE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S}]$").expect("a constant pattern"));
+
+/// `text` in double quotes, with everything unprintable escaped.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    write_quoted(&mut out, text).expect("writing to a string does not fail");
+    out
+}
+
+/// Each of `texts` quoted, joined by ", ".
+pub fn quote_all<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
+    texts.into_iter().map(|t| quote(t.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// `texts` as Go's `%q` writes a slice: `["a" "b"]`.
+pub fn quote_slice<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
+    format!("[{}]", texts.into_iter().map(|t| quote(t.as_ref())).collect::<Vec<_>>().join(" "))
+}
+
+fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\x07' => out.write_str("\\a")?,
+            '\x08' => out.write_str("\\b")?,
+            '\x0c' => out.write_str("\\f")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            '\x0b' => out.write_str("\\v")?,
+            ' '..='~' => out.write_char(c)?,
+            c if c < ' ' || c == '\x7f' => write!(out, "\\x{:02x}", c as u32)?,
+            c if PRINTABLE.is_match(c.encode_utf8(&mut [0; 4])) => out.write_char(c)?,
+            c if (c as u32) < 0x10000 => write!(out, "\\u{:04x}", c as u32)?,
+            c => write!(out, "\\U{:08x}", c as u32)?,
+        }
+    }
+    out.write_char('"')
+}
+
+/// `text` as a JSON string, escaped as Go's encoding/json does it (`<`, `>`, `&`, U+2028 and U+2029 too).
+pub fn json_string(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\x1f' => {
+                write!(out, "\\u{:04x}", c as u32).expect("writing to a string does not fail");
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_go_quotes() {
+        for (text, want) in [
+            ("a b", r#""a b""#),
+            ("é\u{0301}", "\"é\u{0301}\""),
+            ("a\u{200b}\u{a0}", r#""a\u200b\u00a0""#),
+            ("\0\n\"\\", r#""\x00\n\"\\""#),
+            ("\u{10ffff}", r#""\U0010ffff""#),
+        ] {
+            assert_eq!(quote(text), want);
+        }
+        assert_eq!(quote_all(["a", "b"]), r#""a", "b""#);
+        assert_eq!(json_string("a<b\u{1}"), r#""a\u003cb\u0001""#);
+    }
+}
