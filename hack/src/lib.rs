@@ -1,1 +1,33 @@
-//! placeholder
+//! Developer tools: one subcommand per file.
+
+mod generate;
+
+pub use generate::generate_api_tables;
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+
+fn cli() -> Command {
+    let path = |name: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_parser(value_parser!(PathBuf)).default_value(default).help(help)
+    };
+    Command::new("hack").about("Developer tools of the workspace").subcommand_required(true).subcommand(
+        Command::new("generate-api-tables")
+            .about("Writes apimachinery/data from the API facts")
+            .arg(path("facts", "../shared/facts", "folder with api-types.json and resources.json"))
+            .arg(path("out", "apimachinery/data", "folder to write into")),
+    )
+}
+
+fn path<'a>(args: &'a ArgMatches, name: &str) -> &'a PathBuf {
+    args.get_one(name).expect("the argument has a default")
+}
+
+/// Parses the command line and runs the subcommand.
+pub fn run() -> anyhow::Result<()> {
+    match cli().get_matches().subcommand() {
+        Some(("generate-api-tables", args)) => generate_api_tables(path(args, "facts"), path(args, "out")),
+        _ => Ok(()),
+    }
+}

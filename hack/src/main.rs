@@ -1,2 +1,5 @@
-//! Entry point.
-fn main() {}
+//! Entry point of the developer tools.
+
+fn main() -> anyhow::Result<()> {
+    hack::run()
+}
