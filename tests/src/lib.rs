@@ -1,1 +1,13 @@
-//! placeholder
+//! The test harness: a control plane of real processes (Debian's etcd and the workspace's binaries) in a directory of
+//! its own, on free ports, stopped by process id when it goes out of scope.
+//!
+//! Nothing here is shared between tests. Where etcd is not installed, [`ControlPlane::start`] says so and answers
+//! `None`, and the test ends as skipped.
+
+mod control_plane;
+mod process;
+mod wait;
+
+pub use control_plane::{ControlPlane, Daemon};
+pub use process::{Process, binary};
+pub use wait::eventually;
