@@ -1,23 +1,30 @@
 //! Developer tools: one subcommand per file.
 
+mod bench;
 mod generate;
 
 pub use generate::generate_api_tables;
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 fn cli() -> Command {
     let path = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_parser(value_parser!(PathBuf)).default_value(default).help(help)
     };
-    Command::new("hack").about("Developer tools of the workspace").subcommand_required(true).subcommand(
-        Command::new("generate-api-tables")
-            .about("Writes apimachinery/data from the API facts")
-            .arg(path("facts", "../shared/facts", "folder with api-types.json and resources.json"))
-            .arg(path("out", "apimachinery/data", "folder to write into")),
-    )
+    Command::new("hack")
+        .about("Developer tools of the workspace")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("generate-api-tables")
+                .about("Writes apimachinery/data from the API facts")
+                .arg(path("facts", "../shared/facts", "folder with api-types.json and resources.json"))
+                .arg(path("out", "apimachinery/data", "folder to write into")),
+        )
+        .subcommand(bench::Options::augment_args(
+            Command::new("bench").about("Measures a cluster (run it by hack/bench.sh)"),
+        ))
 }
 
 fn path<'a>(args: &'a ArgMatches, name: &str) -> &'a PathBuf {
@@ -28,6 +35,12 @@ fn path<'a>(args: &'a ArgMatches, name: &str) -> &'a PathBuf {
 pub fn run() -> anyhow::Result<()> {
     match cli().get_matches().subcommand() {
         Some(("generate-api-tables", args)) => generate_api_tables(path(args, "facts"), path(args, "out")),
+        Some(("bench", args)) => {
+            // The process-wide provider is not installed yet: this is the first thing that speaks TLS.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let options = bench::Options::from_arg_matches(args)?;
+            tokio::runtime::Runtime::new()?.block_on(bench::run(&options))
+        }
         _ => Ok(()),
     }
 }

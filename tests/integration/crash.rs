@@ -93,7 +93,9 @@ async fn what_was_acknowledged_is_there_after_etcd_died() -> anyhow::Result<()> 
         .until(CONVERGENCE_LIMIT, "the store is back", async |client| {
             let list = send(&client, "GET", collection, "application/json", &Value::Null).await?;
             let names = list["items"].as_array().into_iter().flatten();
-            let kept = names.filter(|item| item["metadata"]["name"].as_str().is_some_and(|name| name.starts_with('c'))).count();
+            let kept = names
+                .filter(|item| item["metadata"]["name"].as_str().is_some_and(|name| name.starts_with('c')))
+                .count();
             ensure!(kept == 20, "{kept} of 20");
             send(&client, "POST", collection, "application/json", &lost).await?;
             Ok(())

@@ -133,7 +133,8 @@ async fn exercise(client: &Client, info: &ResourceInfo, version: &str, sample: V
     let patch = json!({"metadata": {"labels": {"patched": "yes"}}});
     let patched = send(client, "PATCH", &path, "application/merge-patch+json", &patch).await?;
     ensure!(patched["metadata"]["labels"]["patched"] == "yes", "a merge patch changes the object");
-    let selected = send(client, "GET", &format!("{collection}?labelSelector=patched%3Dyes"), JSON, &Value::Null).await?;
+    let selected =
+        send(client, "GET", &format!("{collection}?labelSelector=patched%3Dyes"), JSON, &Value::Null).await?;
     ensure!(contains(&selected, &name), "a label selector finds it");
 
     let mut stale = read;

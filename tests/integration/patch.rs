@@ -72,7 +72,8 @@ async fn server_side_apply_keeps_owners_apart() -> anyhow::Result<()> {
     let path = format!("{DEPLOYMENTS}/d");
     send(&client, "PATCH", &format!("{path}?fieldManager=alice"), apply, &deployment()).await?;
 
-    let scale = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 5}});
+    let scale =
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 5}});
     let conflict = send(&client, "PATCH", &format!("{path}?fieldManager=bob"), apply, &scale).await;
     let Err(error) = conflict else { anyhow::bail!("bob may not take what alice owns") };
     let code = match error.downcast_ref::<kube::Error>() {

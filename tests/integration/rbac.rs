@@ -7,7 +7,8 @@ use tests::ControlPlane;
 
 async fn send(client: &Client, method: &str, path: &str, body: Value) -> Result<Value, kube::Error> {
     let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    let request = http::Request::builder().method(method).uri(path).header("content-type", "application/json").body(bytes);
+    let request =
+        http::Request::builder().method(method).uri(path).header("content-type", "application/json").body(bytes);
     client.request(request.unwrap()).await
 }
 
@@ -58,7 +59,8 @@ async fn a_service_account_token_is_an_identity() -> anyhow::Result<()> {
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
     send(&admin, "POST", accounts, account).await?;
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}});
+    let request =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}});
     let token = send(&admin, "POST", &format!("{accounts}/robot/token"), request).await?;
     let token = token["status"]["token"].as_str().unwrap_or_default().to_owned();
     ensure!(token.split('.').count() == 3, "a JWT: {token}");

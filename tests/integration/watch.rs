@@ -51,7 +51,8 @@ async fn a_watch_tells_every_change_from_its_start_on() -> anyhow::Result<()> {
     let version = text(&start["metadata"]["resourceVersion"]);
 
     request(&client, "POST", CONFIG_MAPS, config_map("one", "red")).await?;
-    request(&client, "PATCH", &format!("{CONFIG_MAPS}/one"), json!({"metadata": {"labels": {"color": "blue"}}})).await?;
+    request(&client, "PATCH", &format!("{CONFIG_MAPS}/one"), json!({"metadata": {"labels": {"color": "blue"}}}))
+        .await?;
     request(&client, "DELETE", &format!("{CONFIG_MAPS}/one"), Value::Null).await?;
 
     let all = events(&client, &format!("resourceVersion={version}"), 3).await?;

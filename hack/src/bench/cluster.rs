@@ -31,8 +31,7 @@ pub enum Component {
 
 impl Component {
     /// The daemons that are measured.
-    pub const OURS: [Self; 5] =
-        [Self::Apiserver, Self::ControllerManager, Self::Scheduler, Self::Kubelet, Self::Proxy];
+    pub const OURS: [Self; 5] = [Self::Apiserver, Self::ControllerManager, Self::Scheduler, Self::Kubelet, Self::Proxy];
 
     /// The name of the binary.
     pub fn name(self) -> &'static str {
@@ -90,8 +89,7 @@ impl Cluster {
     }
 
     fn script(&self, text: &str) -> anyhow::Result<()> {
-        let status =
-            Command::new("bash").args(["-ec", text]).arg(&self.root).arg(self.directory.path()).status()?;
+        let status = Command::new("bash").args(["-ec", text]).arg(&self.root).arg(self.directory.path()).status()?;
         ensure!(status.success(), "preparing the cluster: {status}");
         Ok(())
     }
@@ -219,7 +217,11 @@ impl Cluster {
             if condition().await.unwrap_or(false) {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "{what}: not within {LIMIT:?}; logs in {}", self.directory.path().display());
+            ensure!(
+                Instant::now() < deadline,
+                "{what}: not within {LIMIT:?}; logs in {}",
+                self.directory.path().display()
+            );
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -89,7 +89,8 @@ impl Connections {
     /// GETs `path` on `parallel` connections at once; answers the bytes of all bodies together.
     pub async fn list(&self, path: &str, media: &str, parallel: usize) -> anyhow::Result<u64> {
         let requests = self.all.iter().take(parallel).map(async |connection| {
-            let request = Request::get(path).header("host", "localhost").header("accept", media).body(Full::default())?;
+            let request =
+                Request::get(path).header("host", "localhost").header("accept", media).body(Full::default())?;
             let mut sender = connection.lock().await;
             sender.ready().await?;
             let mut answer = sender.send_request(request).await?;

@@ -195,6 +195,10 @@ async fn watchers(cluster: &Cluster, count: usize, report: &mut Report) -> anyho
     report.add(&format!("{count} watchers: events delivered"), delivery.events as f64, "");
     report.add(&format!("{count} watchers: delivery p50"), delivery.p50_ms, "ms");
     report.add(&format!("{count} watchers: delivery p99"), delivery.p99_ms, "ms");
-    report.add(&format!("{count} watchers: processor time per event"), spent / delivery.events.max(1) as f64 * 1e6, "µs");
+    report.add(
+        &format!("{count} watchers: processor time per event"),
+        spent / delivery.events.max(1) as f64 * 1e6,
+        "µs",
+    );
     Ok(())
 }
