@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use apimachinery::quote::quote;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 use rustls_pki_types::CertificateDer;
 
 use super::user::UserInfo;
 use super::x509::{CaBundle, common_name};
-use crate::authorization::attributes::quote;
+
 
 /// Configuration of the front proxy, from the `--requestheader-*` flags.
 #[derive(Debug)]

@@ -2,6 +2,9 @@
 //!
 //! upstream: staging/src/k8s.io/apiserver/pkg/authorization/authorizer/interfaces.go
 
+use apimachinery::quote::quote;
+use apimachinery::status::ApiError;
+
 use crate::authentication::user::UserInfo;
 use crate::filters::request_info::RequestInfo;
 
@@ -67,6 +70,13 @@ impl Attributes {
         matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 
+    /// The 403 for this question.
+    pub fn forbidden(&self, reason: &str) -> ApiError {
+        let sentence = self.forbidden_message();
+        let why = if reason.is_empty() { sentence } else { format!("{sentence}: {reason}") };
+        ApiError::forbidden(&self.group, &self.resource, &self.name, why)
+    }
+
     /// The sentence that a 403 carries, without the reason.
     /// upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go: forbiddenMessage
     pub fn forbidden_message(&self) -> String {
@@ -86,25 +96,4 @@ impl Attributes {
             format!("{what} in the namespace {}", quote(&self.namespace))
         }
     }
-}
-
-/// Quotes as Go's `%q` does for ordinary text.
-pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                out.push_str(&format!("\\x{:02x}", c as u32));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 
+use apimachinery::quote::quote;
 use parking_lot::RwLock;
 
 use super::Decision;
-use super::attributes::{Attributes, quote};
+use super::attributes::Attributes;
 use super::rbac::PolicyRule;
 use crate::authentication::user::NODE_USER_PREFIX;
 

@@ -11,13 +11,14 @@ pub mod keys;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use apimachinery::quote::{quote, quote_slice};
 use apimachinery::value::Value;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::user::{CREDENTIAL_ID, UserInfo, service_account_groups, service_account_username, split_service_account};
-use crate::authorization::attributes::quote;
-use crate::authorization::rbac::rule::quoted_list;
+
+
 use claims::{Bound, Claims, ObjectRef, Parsed};
 use keys::{PublicKey, SigningKey};
 
@@ -89,8 +90,8 @@ impl TokenVerifier {
         if common.is_empty() && !self.api_audiences.is_empty() {
             return Err(format!(
                 "token audiences {} is invalid for the target audiences {}",
-                quoted_list(&own),
-                quoted_list(wanted)
+                quote_slice(&own),
+                quote_slice(wanted)
             ));
         }
         let user = if legacy {

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use super::rule::{PolicyRule, compact, quoted_list, uncovered};
+use super::rule::{PolicyRule, compact, uncovered};
 use super::{Policy, RoleRef, aggregate};
 use crate::authentication::user::{MASTERS, UserInfo};
-use crate::authorization::attributes::{Attributes, quote};
+use apimachinery::quote::{quote, quote_slice};
+
+use crate::authorization::attributes::Attributes;
 use crate::authorization::{Authorizer, Decision};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -44,7 +46,7 @@ pub fn confirm_no_escalation(policy: &Policy, user: &UserInfo, namespace: &str, 
     let mut message = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         quote(&user.name),
-        quoted_list(&user.groups),
+        quote_slice(&user.groups),
         lines.join("\n")
     );
     if !errors.is_empty() {

@@ -16,7 +16,9 @@ use serde::Deserialize;
 pub use rule::PolicyRule;
 
 use crate::authentication::user::{UserInfo, service_account_username};
-use crate::authorization::attributes::{Attributes, quote};
+use apimachinery::quote::quote;
+
+use crate::authorization::attributes::Attributes;
 use crate::authorization::Decision;
 
 /// Who a binding is for.

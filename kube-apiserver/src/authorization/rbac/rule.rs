@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::authorization::attributes::{Attributes, quote};
+use apimachinery::quote::quote_slice;
+
+use crate::authorization::attributes::Attributes;
 
 /// One rule of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -142,7 +144,7 @@ impl std::fmt::Display for PolicyRule {
         ]
         .into_iter()
         .filter(|(_, list)| !list.is_empty())
-        .map(|(name, list)| format!("{name}:{}", quoted_list(list)))
+        .map(|(name, list)| format!("{name}:{}", quote_slice(list)))
         .collect();
         write!(f, "{{{}}}", parts.join(", "))
     }
@@ -175,12 +177,6 @@ pub fn compact(rules: &[PolicyRule]) -> Vec<PolicyRule> {
     }
     out.extend(simple.into_values());
     out
-}
-
-/// Go's `%q` of a list of strings.
-pub fn quoted_list(list: &[String]) -> String {
-    let items: Vec<String> = list.iter().map(|s| quote(s)).collect();
-    format!("[{}]", items.join(" "))
 }
 
 fn any_or(list: &[String], all: &str, wanted: &str) -> bool {
