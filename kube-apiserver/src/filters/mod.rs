@@ -195,7 +195,7 @@ impl<E: Endpoints> Filters<E> {
         let warnings = authenticated.warnings.clone();
         let mut response = self.endpoints.serve(authenticated.authorized(), request).await;
         for text in warnings.all() {
-            if let Ok(value) = HeaderValue::from_str(&warning_header(&text)) {
+            if let Ok(value) = HeaderValue::from_bytes(warning_header(&text).as_bytes()) {
                 response.headers_mut().append(header::WARNING, value);
             }
         }
