@@ -1,0 +1,118 @@
+//! The stages of a request: `Incoming → Authenticated → Authorized → Admitted`.
+//!
+//! Each stage consumes the one before, so a filter that is skipped does not compile. Filters make the
+//! first three; `Admitted` is made by `registry::admit` and is all that storage accepts.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+pub use crate::authentication::user::UserInfo;
+pub use crate::filters::request_info::RequestInfo;
+
+/// Texts for `Warning` response headers; clones share one list.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// Adds a text once.
+    pub fn add(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut list = self.0.lock();
+        if !list.contains(&text) {
+            list.push(text);
+        }
+    }
+
+    /// All texts in the order they were added.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().clone()
+    }
+}
+
+/// What was read from the request line and headers, before anyone knows who asks.
+#[derive(Debug)]
+pub struct Incoming {
+    /// What is asked for.
+    pub info: RequestInfo,
+    /// Warnings that go out with the answer.
+    pub warnings: Warnings,
+    /// When the request arrived.
+    pub received: Instant,
+    /// When the server gives up on it; `None` for watches and streams.
+    pub deadline: Option<Instant>,
+}
+
+impl Incoming {
+    /// A request that arrived now.
+    pub fn new(info: RequestInfo) -> Self {
+        Self {
+            info,
+            warnings: Warnings::default(),
+            received: Instant::now(),
+            deadline: None,
+        }
+    }
+
+    /// The next stage: the credentials were good (or absent, for the anonymous user).
+    pub fn authenticated(self, user: UserInfo) -> Authenticated {
+        Authenticated {
+            info: self.info,
+            user: Arc::new(user),
+            warnings: self.warnings,
+            received: self.received,
+            deadline: self.deadline,
+        }
+    }
+}
+
+/// A request whose user is known.
+#[derive(Debug)]
+pub struct Authenticated {
+    /// What is asked for.
+    pub info: RequestInfo,
+    /// Who asks.
+    pub user: Arc<UserInfo>,
+    /// Warnings that go out with the answer.
+    pub warnings: Warnings,
+    /// When the request arrived.
+    pub received: Instant,
+    /// When the server gives up on it.
+    pub deadline: Option<Instant>,
+}
+
+impl Authenticated {
+    /// The same request in the name of another user (impersonation).
+    #[must_use]
+    pub fn acting_as(mut self, user: UserInfo) -> Self {
+        self.user = Arc::new(user);
+        self
+    }
+
+    /// The next stage: an authorizer allowed it.
+    pub fn authorized(self) -> Authorized {
+        Authorized {
+            info: self.info,
+            user: self.user,
+            warnings: self.warnings,
+            received: self.received,
+            deadline: self.deadline,
+        }
+    }
+}
+
+/// A request that may be served.
+#[derive(Debug)]
+pub struct Authorized {
+    /// What is asked for.
+    pub info: RequestInfo,
+    /// Who asks.
+    pub user: Arc<UserInfo>,
+    /// Warnings that go out with the answer.
+    pub warnings: Warnings,
+    /// When the request arrived.
+    pub received: Instant,
+    /// When the server gives up on it.
+    pub deadline: Option<Instant>,
+}
