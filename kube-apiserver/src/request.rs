@@ -47,12 +47,7 @@ pub struct Incoming {
 impl Incoming {
     /// A request that arrived now.
     pub fn new(info: RequestInfo) -> Self {
-        Self {
-            info,
-            warnings: Warnings::default(),
-            received: Instant::now(),
-            deadline: None,
-        }
+        Self { info, warnings: Warnings::default(), received: Instant::now(), deadline: None }
     }
 
     /// The next stage: the credentials were good (or absent, for the anonymous user).

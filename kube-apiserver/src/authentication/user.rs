@@ -39,11 +39,7 @@ pub struct UserInfo {
 impl UserInfo {
     /// A user with a name and groups only.
     pub fn new(name: impl Into<String>, groups: &[&str]) -> Self {
-        Self {
-            name: name.into(),
-            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
-            ..Self::default()
-        }
+        Self { name: name.into(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), ..Self::default() }
     }
 
     /// The user without credentials.
@@ -71,9 +67,7 @@ impl UserInfo {
     /// upstream: staging/src/k8s.io/apiserver/pkg/authentication/group/authenticated_group_adder.go
     #[must_use]
     pub fn with_authenticated_group(mut self) -> Self {
-        let excluded = self.name == ANONYMOUS
-            || self.in_group(ALL_AUTHENTICATED)
-            || self.in_group(ALL_UNAUTHENTICATED);
+        let excluded = self.name == ANONYMOUS || self.in_group(ALL_AUTHENTICATED) || self.in_group(ALL_UNAUTHENTICATED);
         if !excluded {
             self.groups.push(ALL_AUTHENTICATED.to_owned());
         }
@@ -88,10 +82,7 @@ pub fn service_account_username(namespace: &str, name: &str) -> String {
 
 /// Groups that every service account of a namespace has.
 pub fn service_account_groups(namespace: &str) -> Vec<String> {
-    vec![
-        SERVICE_ACCOUNTS_GROUP.to_owned(),
-        format!("{SERVICE_ACCOUNTS_GROUP}:{namespace}"),
-    ]
+    vec![SERVICE_ACCOUNTS_GROUP.to_owned(), format!("{SERVICE_ACCOUNTS_GROUP}:{namespace}")]
 }
 
 /// Splits a service account's user name into namespace and name.

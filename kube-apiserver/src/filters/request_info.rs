@@ -38,11 +38,7 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// Reads the request line. `path` is percent-decoded, `query` is not.
     pub fn parse(method: &str, path: &str, query: Option<&str>) -> Self {
-        let mut info = Self {
-            path: path.to_owned(),
-            verb: method.to_ascii_lowercase(),
-            ..Self::default()
-        };
+        let mut info = Self { path: path.to_owned(), verb: method.to_ascii_lowercase(), ..Self::default() };
         let all: Vec<&str> = split(path);
         let Some(rest) = info.read_prefix(&all) else {
             return info;
@@ -66,10 +62,7 @@ impl RequestInfo {
         if self.is_resource_request {
             return self.verb == "watch"
                 || self.verb == "proxy"
-                || matches!(
-                    self.subresource.as_str(),
-                    "attach" | "exec" | "proxy" | "log" | "portforward"
-                );
+                || matches!(self.subresource.as_str(), "attach" | "exec" | "proxy" | "log" | "portforward");
         }
         self.path.starts_with("/debug/pprof/")
     }
@@ -158,18 +151,12 @@ impl RequestInfo {
 
 /// First value of a query parameter.
 pub fn param(query: &str, name: &str) -> Option<String> {
-    url::form_urlencoded::parse(query.as_bytes())
-        .find(|(k, _)| k == name)
-        .map(|(_, v)| v.into_owned())
+    url::form_urlencoded::parse(query.as_bytes()).find(|(k, _)| k == name).map(|(_, v)| v.into_owned())
 }
 
 fn split(path: &str) -> Vec<&str> {
     let trimmed = path.trim_matches('/');
-    if trimmed.is_empty() {
-        Vec::new()
-    } else {
-        trimmed.split('/').collect()
-    }
+    if trimmed.is_empty() { Vec::new() } else { trimmed.split('/').collect() }
 }
 
 /// The name a field selector pins with `metadata.name=NAME`, if that is a valid path segment.

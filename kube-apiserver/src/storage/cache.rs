@@ -272,11 +272,8 @@ impl Cache {
             }
             None => {
                 let Some(prev) = inner.tree.remove(key) else { return };
-                let entry = Arc::new(Entry {
-                    key: prev.key.clone(),
-                    rv,
-                    raw: self.decode.with_revision(&prev.raw, rv),
-                });
+                let entry =
+                    Arc::new(Entry { key: prev.key.clone(), rv, raw: self.decode.with_revision(&prev.raw, rv) });
                 Event { rv, kind: EventKind::Deleted, entry, prev: Some(prev), encoded: Mutex::default() }
             }
         };

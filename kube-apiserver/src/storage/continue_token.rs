@@ -48,11 +48,7 @@ pub struct ContinueToken {
 impl ContinueToken {
     /// The text a client gets.
     pub fn encode(&self) -> String {
-        let wire = Wire {
-            v: VERSION.to_owned(),
-            rv: self.revision,
-            start: self.start.clone(),
-        };
+        let wire = Wire { v: VERSION.to_owned(), rv: self.revision, start: self.start.clone() };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&wire).expect("strings and a number always serialize"))
     }
 
@@ -61,9 +57,7 @@ impl ContinueToken {
     /// # Errors
     /// If it was not made by `encode` or was tampered with.
     pub fn decode(text: &str) -> Result<Self, TokenError> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|e| TokenError::Invalid(base64_message(&e)))?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|e| TokenError::Invalid(base64_message(&e)))?;
         let wire: Wire = serde_json::from_slice(&bytes).map_err(|e| TokenError::Invalid(e.to_string()))?;
         if wire.v != VERSION {
             return Err(TokenError::Version(wire.v));
@@ -79,17 +73,14 @@ impl ContinueToken {
         if !stays_inside {
             return Err(TokenError::Invalid(wire.start));
         }
-        Ok(Self {
-            revision: wire.rv,
-            start: start.to_owned(),
-        })
+        Ok(Self { revision: wire.rv, start: start.to_owned() })
     }
 }
 
 /// Go's wording of a base64 error.
 fn base64_message(e: &base64::DecodeError) -> String {
     match e {
-        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => {
+        base64::DecodeError::InvalidByte(at, _) => {
             format!("illegal base64 data at input byte {at}")
         }
         _ => "illegal base64 data at input byte 0".to_owned(),

@@ -123,12 +123,7 @@ pub struct Kv {
 
 impl From<&etcd_client::KeyValue> for Kv {
     fn from(kv: &etcd_client::KeyValue) -> Self {
-        Self {
-            key: kv.key().to_vec(),
-            value: kv.value().to_vec(),
-            mod_revision: kv.mod_revision(),
-            lease: kv.lease(),
-        }
+        Self { key: kv.key().to_vec(), value: kv.value().to_vec(), mod_revision: kv.mod_revision(), lease: kv.lease() }
     }
 }
 
@@ -291,9 +286,7 @@ impl Etcd {
     /// `Exists`, `TooLarge`, or if etcd cannot be reached.
     pub async fn create(&self, key: &str, value: Vec<u8>, lease: i64) -> Result<i64, StorageError> {
         let put = TxnOp::put(key, value, put_options(lease));
-        let txn = Txn::new()
-            .when([Compare::mod_revision(key, CompareOp::Equal, 0)])
-            .and_then([put]);
+        let txn = Txn::new().when([Compare::mod_revision(key, CompareOp::Equal, 0)]).and_then([put]);
         let answer = self.kv.clone().txn(txn).await?;
         if answer.succeeded() {
             Ok(answer.header().map_or(0, |h| h.revision()))

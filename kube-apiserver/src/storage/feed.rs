@@ -231,19 +231,15 @@ impl Feed {
 
     fn route<'k>(&self, key: &'k str) -> Option<(Arc<Cache>, &'k str)> {
         let routes = self.routes.read();
-        let (prefix, cache) = routes
-            .range::<str, _>((std::ops::Bound::Unbounded, std::ops::Bound::Included(key)))
-            .next_back()?;
+        let (prefix, cache) =
+            routes.range::<str, _>((std::ops::Bound::Unbounded, std::ops::Bound::Included(key))).next_back()?;
         Some((Arc::clone(cache), key.strip_prefix(prefix.as_str())?))
     }
 
     /// Watches from where the caches are until the connection breaks.
     async fn follow(&self, loads: &mut mpsc::Receiver<Arc<Cache>>) -> Result<End, StorageError> {
         let from = i64::try_from(self.revision()).unwrap_or(i64::MAX).saturating_add(1);
-        let options = WatchOptions::new()
-            .with_prefix()
-            .with_start_revision(from)
-            .with_progress_notify();
+        let options = WatchOptions::new().with_prefix().with_start_revision(from).with_progress_notify();
         let prefix = format!("{}/", self.etcd.prefix());
         let mut stream = self.etcd.watch_client().watch(prefix, Some(options)).await?;
         let trusted = self.progress_is_trustworthy().await;

@@ -89,10 +89,7 @@ impl Tree {
     pub fn range<'a>(&'a self, prefix: &'a str, from: &str) -> Range<'a> {
         let start = if from > prefix { from } else { prefix };
         let chunk = self.chunk_of(start).unwrap_or(0);
-        let at = self
-            .chunks
-            .get(chunk)
-            .map_or(0, |c| c.partition_point(|e| &*e.key < start));
+        let at = self.chunks.get(chunk).map_or(0, |c| c.partition_point(|e| &*e.key < start));
         Range { tree: self, chunk, at, prefix }
     }
 
@@ -177,11 +174,8 @@ mod tests {
             let all: Vec<_> = tree.range("", "").map(|e| (e.key.to_string(), e.rv)).collect();
             assert_eq!(all, model.iter().map(|(k, v)| (k.clone(), *v)).collect::<Vec<_>>());
             let some: Vec<_> = tree.range("ns3/", "ns3/p3").map(|e| e.key.to_string()).collect();
-            let want: Vec<_> = model
-                .keys()
-                .filter(|k| k.starts_with("ns3/") && k.as_str() >= "ns3/p3")
-                .cloned()
-                .collect();
+            let want: Vec<_> =
+                model.keys().filter(|k| k.starts_with("ns3/") && k.as_str() >= "ns3/p3").cloned().collect();
             assert_eq!(some, want);
             let (k, v) = model.iter().nth(model.len() / 2).unwrap();
             assert_eq!(tree.get(k).unwrap().rv, *v);

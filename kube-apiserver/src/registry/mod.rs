@@ -1,0 +1,33 @@
+//! The resources: one generic store for all, and per resource what it does differently.
+//!
+//! upstream: staging/src/k8s.io/apiserver/pkg/registry and pkg/registry
+
+pub mod admit;
+pub mod ordinary;
+pub mod resource;
+pub mod strategy;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use apimachinery::resources::ResourceInfo;
+use parking_lot::RwLock;
+
+pub use admit::{AdmissionChain, Admitted, Attributes, Operation};
+pub use ordinary::Ordinary;
+pub use resource::Resource;
+pub use strategy::{Creater, DeleteOptions, Hooks, NameRule, RequestContext, Strategy, Subresource};
+
+/// The strategy of a resource: one line for each that does something special.
+pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
+    #[expect(clippy::match_single_binding, reason = "lines come with the resources")]
+    match (info.group, info.plural) {
+        _ => &Ordinary,
+    }
+}
+
+/// All resources with their stores.
+#[derive(Debug, Default)]
+pub struct Registry {
+    stores: RwLock<HashMap<(String, String), Arc<()>>>,
+}

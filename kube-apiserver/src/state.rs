@@ -1,0 +1,20 @@
+//! What every handler can reach: the registry with its stores, and the admission chain.
+
+use std::sync::Arc;
+
+use crate::registry::Registry;
+use crate::registry::admit::AdmissionChain;
+
+/// The server's shared state; made once at start.
+pub struct AppState {
+    /// All resources with their storage.
+    pub registry: Arc<Registry>,
+    /// All admission plugins.
+    pub admission: Arc<dyn AdmissionChain>,
+}
+
+impl std::fmt::Debug for AppState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppState")
+    }
+}
