@@ -171,9 +171,9 @@ impl Health {
 
     /// Answers a health path, or `None` if there is no such check.
     pub async fn answer(&self, path: &str, query: &str) -> Option<Response<Body>> {
-        let endpoint = Endpoint::ALL.into_iter().find(|e| {
-            path.strip_prefix(e.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })?;
+        let endpoint = Endpoint::ALL
+            .into_iter()
+            .find(|e| path.strip_prefix(e.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))?;
         let rest = &path[endpoint.path().len()..];
         if rest.is_empty() {
             return Some(self.summary(endpoint, query).await);
@@ -207,7 +207,10 @@ impl Health {
             }
         }
         if !excluded.is_empty() {
-            lines.push_str(&format!("warn: some health checks cannot be excluded: no matches for {}\n", quote_all(&excluded)));
+            lines.push_str(&format!(
+                "warn: some health checks cannot be excluded: no matches for {}\n",
+                quote_all(&excluded)
+            ));
         }
         let name = &endpoint.path()[1..];
         if !failed.is_empty() {
@@ -272,10 +275,7 @@ fn checks(endpoint: Endpoint) -> Vec<Check> {
 }
 
 fn excluded(query: &str) -> Vec<String> {
-    url::form_urlencoded::parse(query.as_bytes())
-        .filter(|(k, _)| k == "exclude")
-        .map(|(_, v)| v.into_owned())
-        .collect()
+    url::form_urlencoded::parse(query.as_bytes()).filter(|(k, _)| k == "exclude").map(|(_, v)| v.into_owned()).collect()
 }
 
 /// A plain text answer.

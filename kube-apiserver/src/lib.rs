@@ -1,14 +1,17 @@
 //! The Kubernetes API server.
 
-pub mod authentication {
-    //! Who asks.
-    pub mod user;
-}
+pub mod authentication;
+pub mod authorization;
 pub mod body;
+pub mod discovery;
 pub mod filters {
-    //! What every request goes through.
+    //! What every request goes through (the chain itself comes with component-base).
+    pub mod cors;
+    pub mod flow_control;
+    pub mod impersonation;
     pub mod request_info;
 }
+pub mod health;
 pub mod registry;
 pub mod request;
 pub mod state;

@@ -46,7 +46,11 @@ pub struct Authenticators {
 
 impl Authenticators {
     /// The user, or `Err` with the reasons (for the log; the client learns nothing but 401).
-    pub async fn authenticate(&self, chain: &[CertificateDer<'_>], headers: &mut HeaderMap) -> Result<UserInfo, String> {
+    pub async fn authenticate(
+        &self,
+        chain: &[CertificateDer<'_>],
+        headers: &mut HeaderMap,
+    ) -> Result<UserInfo, String> {
         let mut errors = Vec::new();
         match self.try_all(chain, headers, &mut errors).await {
             Some(user) => {
@@ -79,7 +83,12 @@ impl Authenticators {
         self.service_accounts.as_ref().map_or(&[], |v| v.api_audiences())
     }
 
-    async fn try_all(&self, chain: &[CertificateDer<'_>], headers: &mut HeaderMap, errors: &mut Vec<String>) -> Option<UserInfo> {
+    async fn try_all(
+        &self,
+        chain: &[CertificateDer<'_>],
+        headers: &mut HeaderMap,
+        errors: &mut Vec<String>,
+    ) -> Option<UserInfo> {
         if let Some(front_proxy) = &self.request_header {
             match front_proxy.authenticate(chain, headers) {
                 Ok(Some(user)) => return Some(user),
@@ -112,9 +121,10 @@ impl Authenticators {
         let now = Timestamp::now();
         let agnostic = |user| Verified {
             user,
-            audiences: audiences.map_or_else(|| self.api_audiences().to_vec(), |wanted| {
-                self.api_audiences().iter().filter(|a| wanted.contains(a)).cloned().collect()
-            }),
+            audiences: audiences.map_or_else(
+                || self.api_audiences().to_vec(),
+                |wanted| self.api_audiences().iter().filter(|a| wanted.contains(a)).cloned().collect(),
+            ),
         };
         if let Some(user) = self.token_file.as_ref().and_then(|file| file.user(token)) {
             return Some(agnostic(user));

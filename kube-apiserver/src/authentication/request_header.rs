@@ -14,7 +14,6 @@ use rustls_pki_types::CertificateDer;
 use super::user::UserInfo;
 use super::x509::{CaBundle, common_name};
 
-
 /// Configuration of the front proxy, from the `--requestheader-*` flags.
 #[derive(Debug)]
 pub struct RequestHeader {
@@ -34,7 +33,11 @@ pub struct RequestHeader {
 
 impl RequestHeader {
     /// `Ok(None)` if there is no certificate or no user header; an error if the certificate is not trusted.
-    pub fn authenticate(&self, chain: &[CertificateDer<'_>], headers: &mut HeaderMap) -> Result<Option<UserInfo>, String> {
+    pub fn authenticate(
+        &self,
+        chain: &[CertificateDer<'_>],
+        headers: &mut HeaderMap,
+    ) -> Result<Option<UserInfo>, String> {
         let Some(leaf) = chain.first() else { return Ok(None) };
         self.ca.verify(chain)?;
         let name = common_name(leaf);
@@ -94,9 +97,7 @@ pub fn extra(headers: &HeaderMap, prefixes: &[String]) -> BTreeMap<String, Vec<S
     for (name, value) in headers {
         let Some(prefix) = prefixes.iter().find(|p| starts_with(name.as_str(), p)) else { continue };
         let Ok(value) = value.to_str() else { continue };
-        let key = percent_decode_str(&name.as_str()[prefix.len()..])
-            .decode_utf8_lossy()
-            .to_lowercase();
+        let key = percent_decode_str(&name.as_str()[prefix.len()..]).decode_utf8_lossy().to_lowercase();
         out.entry(key).or_default().push(value.to_owned());
     }
     out

@@ -35,8 +35,8 @@ impl TokenFile {
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, TokenFileError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TokenFileError::Read { path: shown.clone(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| TokenFileError::Read { path: shown.clone(), source })?;
         let mut tokens = HashMap::new();
         for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
             let columns = split_csv(line);

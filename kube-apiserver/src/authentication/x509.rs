@@ -88,9 +88,8 @@ fn load(path: &Path) -> Result<Loaded, CaError> {
     let pem = std::fs::read(path).map_err(|source| CaError::Read { path: path.to_owned(), source })?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
-        .build()
-        .map_err(|_| CaError::Empty(path.to_owned()))?;
+    let verifier =
+        WebPkiClientVerifier::builder(Arc::new(roots)).build().map_err(|_| CaError::Empty(path.to_owned()))?;
     Ok(Loaded { pem, verifier })
 }
 
@@ -110,12 +109,7 @@ pub fn user(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
     if name.is_empty() {
         return None;
     }
-    let groups = parsed
-        .subject()
-        .iter_organization()
-        .filter_map(|o| o.as_str().ok())
-        .map(str::to_owned)
-        .collect();
+    let groups = parsed.subject().iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
     let uid = parsed
         .subject()
         .iter_attributes()

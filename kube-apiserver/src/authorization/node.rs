@@ -224,7 +224,9 @@ impl NodeAuthorizer {
             "watch" | "list" | "deletecollection" => {
                 no("can only list/watch/deletecollection resourceslices with nodeName field selector")
             }
-            _ => no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection"),
+            _ => no(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
+            ),
         }
     }
 
@@ -259,9 +261,7 @@ impl Graph {
     }
 
     fn uses(&self, node: &str, target: Target, namespace: &str, name: &str) -> bool {
-        self.used
-            .get(&(target, namespace.to_owned(), name.to_owned()))
-            .is_some_and(|nodes| nodes.contains_key(node))
+        self.used.get(&(target, namespace.to_owned(), name.to_owned())).is_some_and(|nodes| nodes.contains_key(node))
     }
 
     fn reaches(&self, node: &str, target: Target, namespace: &str, name: &str) -> bool {
@@ -279,9 +279,7 @@ impl Graph {
     }
 
     fn reaches_volume(&self, node: &str, volume: &str) -> bool {
-        self.volumes
-            .get(volume)
-            .is_some_and(|(namespace, claim)| self.uses(node, Target::Claim, namespace, claim))
+        self.volumes.get(volume).is_some_and(|(namespace, claim)| self.uses(node, Target::Claim, namespace, claim))
     }
 }
 
@@ -368,10 +366,7 @@ mod tests {
     fn follows_pods_to_what_they_use() {
         let node = NodeAuthorizer::new(Vec::new());
         let secret = ask("get", "secrets", "s");
-        assert_eq!(
-            node.authorize(&secret),
-            no("no relationship found between node 'n1' and this object")
-        );
+        assert_eq!(node.authorize(&secret), no("no relationship found between node 'n1' and this object"));
         let refs = PodRefs { node: "n1".into(), refs: vec![(Target::Secret, "s".into()), (Target::Claim, "c".into())] };
         node.set_pod("ns", "p", Some(refs));
         assert_eq!(node.authorize(&secret), allow());

@@ -34,7 +34,9 @@ impl Enabled {
             let on = match value {
                 "" | "true" | "1" | "t" | "T" | "TRUE" | "True" => true,
                 "false" | "0" | "f" | "F" | "FALSE" | "False" => false,
-                other => return Err(format!("invalid value of api runtime config {key}={other}: it must be true or false")),
+                other => {
+                    return Err(format!("invalid value of api runtime config {key}={other}: it must be true or false"));
+                }
             };
             let into = if key.starts_with("api/") && key != "api/v1" { &mut out.classes } else { &mut out.versions };
             into.insert(key.trim_start_matches("apis/").to_owned(), on);
@@ -81,7 +83,11 @@ impl Enabled {
     }
 
     /// Served resources of a version.
-    pub fn resources<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'static ResourceInfo> + 'a {
+    pub fn resources<'a>(
+        &'a self,
+        group: &'a str,
+        version: &'a str,
+    ) -> impl Iterator<Item = &'static ResourceInfo> + 'a {
         resources::all().iter().filter(move |r| r.group == group && self.serves(r, version))
     }
 

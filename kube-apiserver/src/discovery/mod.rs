@@ -63,11 +63,7 @@ pub fn resource_list(group: &str, version: &str, enabled: &Enabled) -> Option<Va
 
 /// The aggregated document of `/api` (`core`) or `/apis`.
 pub fn aggregated(core: bool, enabled: &Enabled) -> Value {
-    let items = enabled
-        .groups()
-        .filter(|g| g.name.is_empty() == core)
-        .map(|g| aggregated_group(g, enabled))
-        .collect();
+    let items = enabled.groups().filter(|g| g.name.is_empty() == core).map(|g| aggregated_group(g, enabled)).collect();
     object([
         ("kind", "APIGroupDiscoveryList".into()),
         ("apiVersion", "apidiscovery.k8s.io/v2".into()),

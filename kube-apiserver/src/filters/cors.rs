@@ -5,7 +5,8 @@
 use http::{HeaderMap, HeaderValue, Method, header};
 use regex::Regex;
 
-const HELP: &str = "each pattern must pin the whole host: start it with '^' or hold '//', and end it with '$' or hold ':'";
+const HELP: &str =
+    "each pattern must pin the whole host: start it with '^' or hold '//', and end it with '$' or hold ':'";
 
 /// The allowed origins; empty switches the filter off.
 #[derive(Debug, Default)]

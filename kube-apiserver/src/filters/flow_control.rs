@@ -35,9 +35,7 @@ struct Pool {
 impl FlowControl {
     /// Limits of `--max-requests-inflight` and `--max-mutating-requests-inflight`; 0 is unlimited.
     pub fn new(reading: usize, mutating: usize) -> Self {
-        let pool = |n: usize| {
-            (n > 0).then(|| Pool { places: Semaphore::new(n), waiting: AtomicUsize::new(0) })
-        };
+        let pool = |n: usize| (n > 0).then(|| Pool { places: Semaphore::new(n), waiting: AtomicUsize::new(0) });
         Self { reading: pool(reading), mutating: pool(mutating) }
     }
 

@@ -40,10 +40,7 @@ pub fn wanted(headers: &mut HeaderMap) -> Result<Option<UserInfo>, ApiError> {
         if user.uid.is_empty() && user.groups.is_empty() && user.extra.is_empty() {
             return Ok(None);
         }
-        return Err(ApiError::bad_request(format!(
-            "requested {} without impersonating a user name",
-            go_syntax(&user)
-        )));
+        return Err(ApiError::bad_request(format!("requested {} without impersonating a user name", go_syntax(&user))));
     }
     let ours: Vec<_> = headers
         .keys()
@@ -71,14 +68,20 @@ pub async fn authorize(authorizer: &Authorizer, request: &Attributes, wanted: &U
             Err(error) => first = first.or(Some(error)),
         }
     }
-    let legacy = Check { authorizer, requestor: &request.user, verb: "impersonate", constrained: false, any_node: false };
+    let legacy =
+        Check { authorizer, requestor: &request.user, verb: "impersonate", constrained: false, any_node: false };
     match legacy.run(wanted).await {
         Ok(user) => Ok(user),
         Err(error) => Err(first.unwrap_or(error)),
     }
 }
 
-async fn constrained(authorizer: &Authorizer, request: &Attributes, wanted: &UserInfo, mode: &str) -> Result<UserInfo, ApiError> {
+async fn constrained(
+    authorizer: &Authorizer,
+    request: &Attributes,
+    wanted: &UserInfo,
+    mode: &str,
+) -> Result<UserInfo, ApiError> {
     let on = Attributes { verb: format!("impersonate-on:{mode}:{}", request.verb), ..request.clone() };
     check(authorizer, &on).await?;
     let verb = format!("impersonate:{mode}");

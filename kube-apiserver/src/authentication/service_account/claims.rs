@@ -144,11 +144,7 @@ pub fn parse(token: &str) -> Option<Parsed<'_>> {
 
 /// Writes and signs a token; `None` if signing or encoding fails.
 pub fn sign(claims: &Claims, key: &SigningKey) -> Option<String> {
-    let header = format!(
-        r#"{{"alg":"{}","kid":"{}"}}"#,
-        key.public().algorithm.name(),
-        key.public().id
-    );
+    let header = format!(r#"{{"alg":"{}","kid":"{}"}}"#, key.public().algorithm.name(), key.public().id);
     let payload = payload(claims)?;
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let signature = key.sign(message.as_bytes())?;

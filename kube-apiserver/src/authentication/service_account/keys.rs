@@ -6,9 +6,7 @@ use std::path::Path;
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
-};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls_pki_types::pem::PemObject;
@@ -114,9 +112,7 @@ impl PublicKey {
 
     /// True if the signature over the message is this key's.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(self.algorithm.verifier(), &self.material)
-            .verify(message, signature)
-            .is_ok()
+        UnparsedPublicKey::new(self.algorithm.verifier(), &self.material).verify(message, signature).is_ok()
     }
 
     /// The key as a JWK, members in alphabetical order.
@@ -260,11 +256,7 @@ mod tests {
 
     #[test]
     fn signs_and_verifies_with_each_curve() {
-        for algorithm in [
-            &rcgen::PKCS_ECDSA_P256_SHA256,
-            &rcgen::PKCS_ECDSA_P384_SHA384,
-            &rcgen::PKCS_RSA_SHA256,
-        ] {
+        for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_RSA_SHA256] {
             let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();
             let der = PrivateKeyDer::from_pem_slice(pair.serialize_pem().as_bytes()).unwrap();
             let key = SigningKey::from_der(&der).unwrap();

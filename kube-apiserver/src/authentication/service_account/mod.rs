@@ -18,7 +18,6 @@ use jiff::Timestamp;
 
 use super::user::{CREDENTIAL_ID, UserInfo, service_account_groups, service_account_username, split_service_account};
 
-
 use claims::{Bound, Claims, ObjectRef, Parsed};
 use keys::{PublicKey, SigningKey};
 
@@ -61,7 +60,13 @@ pub struct TokenVerifier {
 
 impl TokenVerifier {
     /// `issuers` are those of bound tokens; legacy tokens are always known.
-    pub fn new(keys: Vec<PublicKey>, issuers: Vec<String>, api_audiences: Vec<String>, lookup_legacy: bool, store: Arc<dyn Lookup>) -> Self {
+    pub fn new(
+        keys: Vec<PublicKey>,
+        issuers: Vec<String>,
+        api_audiences: Vec<String>,
+        lookup_legacy: bool,
+        store: Arc<dyn Lookup>,
+    ) -> Self {
         Self { keys, issuers, api_audiences, lookup_legacy, store }
     }
 
@@ -76,7 +81,12 @@ impl TokenVerifier {
     }
 
     /// `Ok(None)` if the token is not one of ours at all; an error if it is but does not hold.
-    pub async fn verify(&self, token: &str, audiences: Option<&[String]>, now: Timestamp) -> Result<Option<Verified>, String> {
+    pub async fn verify(
+        &self,
+        token: &str,
+        audiences: Option<&[String]>,
+        now: Timestamp,
+    ) -> Result<Option<Verified>, String> {
         let Some(parsed) = claims::parse(token) else { return Ok(None) };
         let legacy = parsed.claims.iss == LEGACY_ISSUER;
         if !legacy && !self.issuers.contains(&parsed.claims.iss) {
@@ -103,22 +113,14 @@ impl TokenVerifier {
     }
 
     fn check_signature(&self, parsed: &Parsed<'_>) -> Result<(), String> {
-        let mut candidates = self
-            .keys
-            .iter()
-            .filter(|key| parsed.key_id.is_empty() || key.id == parsed.key_id)
-            .peekable();
+        let mut candidates =
+            self.keys.iter().filter(|key| parsed.key_id.is_empty() || key.id == parsed.key_id).peekable();
         if candidates.peek().is_none() {
             return Err("invalid signature, no keys found".to_owned());
         }
-        let good = candidates.any(|key| {
-            key.algorithm.name() == parsed.algorithm && key.verifies(parsed.message, &parsed.signature)
-        });
-        if good {
-            Ok(())
-        } else {
-            Err("go-jose/go-jose: error in cryptographic primitive".to_owned())
-        }
+        let good = candidates
+            .any(|key| key.algorithm.name() == parsed.algorithm && key.verifies(parsed.message, &parsed.signature));
+        if good { Ok(()) } else { Err("go-jose/go-jose: error in cryptographic primitive".to_owned()) }
     }
 
     async fn bound_user(&self, claims: &Claims, now: Timestamp) -> Result<UserInfo, String> {
@@ -174,7 +176,14 @@ impl TokenVerifier {
         Ok(())
     }
 
-    async fn check_bound(&self, resource: &str, noun: &str, namespace: &str, wanted: &ObjectRef, now: Timestamp) -> Result<(), String> {
+    async fn check_bound(
+        &self,
+        resource: &str,
+        noun: &str,
+        namespace: &str,
+        wanted: &ObjectRef,
+        now: Timestamp,
+    ) -> Result<(), String> {
         const INVALIDATED: &str = "service account token has been invalidated";
         let found = self.store.get(resource, namespace, &wanted.name).await.ok_or(INVALIDATED)?;
         let uid = text(&found, &["metadata", "uid"]);
@@ -219,11 +228,9 @@ impl TokenVerifier {
             .await
             .filter(|s| text(s, &["metadata", "deletionTimestamp"]).is_empty())
             .ok_or("Token has been invalidated")?;
-        let stored = base64::Engine::decode(
-            &base64::engine::general_purpose::STANDARD,
-            text(&secret, &["data", "token"]),
-        )
-        .unwrap_or_default();
+        let stored =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text(&secret, &["data", "token"]))
+                .unwrap_or_default();
         if aws_lc_rs::constant_time::verify_slices_are_equal(&stored, token.as_bytes()).is_err() {
             return Err("Token does not match server's copy".to_owned());
         }

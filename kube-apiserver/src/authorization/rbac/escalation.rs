@@ -20,7 +20,13 @@ pub fn always_allowed(user: &UserInfo) -> bool {
 }
 
 /// True if the user may `escalate` the role of that resource, namespace and name.
-pub async fn may_escalate(authorizer: &Authorizer, user: &UserInfo, resource: &str, namespace: &str, name: &str) -> bool {
+pub async fn may_escalate(
+    authorizer: &Authorizer,
+    user: &UserInfo,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> bool {
     allowed(authorizer, user, "escalate", resource, namespace, name).await
 }
 
@@ -35,7 +41,12 @@ pub async fn may_bind(authorizer: &Authorizer, user: &UserInfo, role: &RoleRef, 
 }
 
 /// Checks that the user holds every one of the rules in the namespace; the error is upstream's sentence.
-pub fn confirm_no_escalation(policy: &Policy, user: &UserInfo, namespace: &str, rules: &[PolicyRule]) -> Result<(), String> {
+pub fn confirm_no_escalation(
+    policy: &Policy,
+    user: &UserInfo,
+    namespace: &str,
+    rules: &[PolicyRule],
+) -> Result<(), String> {
     let (owned, errors) = policy.rules_for(user, namespace);
     let missing = uncovered(&owned, rules);
     if missing.is_empty() {
@@ -64,7 +75,14 @@ pub fn full_authority() -> Vec<PolicyRule> {
     ]
 }
 
-async fn allowed(authorizer: &Authorizer, user: &UserInfo, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
+async fn allowed(
+    authorizer: &Authorizer,
+    user: &UserInfo,
+    verb: &str,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> bool {
     let ask = Attributes {
         user: user.clone(),
         verb: verb.to_owned(),

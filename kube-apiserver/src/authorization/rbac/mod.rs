@@ -18,8 +18,8 @@ pub use rule::PolicyRule;
 use crate::authentication::user::{UserInfo, service_account_username};
 use apimachinery::quote::quote;
 
-use crate::authorization::attributes::Attributes;
 use crate::authorization::Decision;
+use crate::authorization::attributes::Attributes;
 
 /// Who a binding is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -156,12 +156,7 @@ impl Policy {
     fn visit(&self, user: &UserInfo, namespace: &str, mut visitor: impl FnMut(Result<Grant<'_>, String>) -> bool) {
         let state = self.state.read();
         let cluster = state.cluster_bindings.iter().map(|(name, b)| (name, b, ""));
-        let local = state
-            .bindings
-            .get(namespace)
-            .into_iter()
-            .flatten()
-            .map(|(name, b)| (name, b, namespace));
+        let local = state.bindings.get(namespace).into_iter().flatten().map(|(name, b)| (name, b, namespace));
         for (name, binding, scope) in cluster.chain(local) {
             let Some(subject) = binding.subjects.iter().find(|s| s.is(user, scope)) else {
                 continue;
@@ -187,9 +182,7 @@ impl State {
             "Role" => (self.roles.get(&(namespace.to_owned(), role.name.clone())), "role"),
             other => return Err(format!("unsupported role reference kind: {}", quote(other))),
         };
-        found
-            .cloned()
-            .ok_or_else(|| format!("{kind}.rbac.authorization.k8s.io {} not found", quote(&role.name)))
+        found.cloned().ok_or_else(|| format!("{kind}.rbac.authorization.k8s.io {} not found", quote(&role.name)))
     }
 }
 
@@ -294,7 +287,14 @@ mod tests {
         );
         ask.namespace = "other".into();
         assert_eq!(policy.authorize(&ask), Decision::NoOpinion(String::new()));
-        policy.set_binding("other", "b", Some(Binding { subjects: vec![Subject { kind: "ServiceAccount".into(), name: "sa".into(), namespace: "ns".into() }], ..binding("none") }));
+        policy.set_binding(
+            "other",
+            "b",
+            Some(Binding {
+                subjects: vec![Subject { kind: "ServiceAccount".into(), name: "sa".into(), namespace: "ns".into() }],
+                ..binding("none")
+            }),
+        );
         assert_eq!(
             policy.authorize(&ask),
             Decision::NoOpinion(r#"RBAC: clusterrole.rbac.authorization.k8s.io "none" not found"#.into())

@@ -51,9 +51,7 @@ impl PolicyRule {
                 return *own == a.resource;
             }
             match own.split_once('/') {
-                Some((resource, sub)) => {
-                    sub == a.subresource && (resource == "*" || resource == a.resource)
-                }
+                Some((resource, sub)) => sub == a.subresource && (resource == "*" || resource == a.resource),
                 None => false,
             }
         })
@@ -75,10 +73,11 @@ impl PolicyRule {
                         out.push(one);
                         continue;
                     }
-                    out.extend(self.resource_names.iter().map(|name| Self {
-                        resource_names: vec![name.clone()],
-                        ..one.clone()
-                    }));
+                    out.extend(
+                        self.resource_names
+                            .iter()
+                            .map(|name| Self { resource_names: vec![name.clone()], ..one.clone() }),
+                    );
                 }
             }
         }
@@ -99,10 +98,7 @@ impl PolicyRule {
             && all_or(&self.api_groups, "*", &sub.api_groups)
             && self.covers_resources(&sub.resources)
             && names
-            && sub
-                .non_resource_urls
-                .iter()
-                .all(|path| self.non_resource_urls.iter().any(|own| url_covers(own, path)))
+            && sub.non_resource_urls.iter().all(|path| self.non_resource_urls.iter().any(|own| url_covers(own, path)))
     }
 
     fn covers_resources(&self, others: &[String]) -> bool {
@@ -111,9 +107,7 @@ impl PolicyRule {
         }
         others.iter().all(|path| {
             self.resources.contains(path)
-                || path
-                    .split_once('/')
-                    .is_some_and(|(_, sub)| self.resources.contains(&format!("*/{sub}")))
+                || path.split_once('/').is_some_and(|(_, sub)| self.resources.contains(&format!("*/{sub}")))
         })
     }
 
@@ -123,13 +117,7 @@ impl PolicyRule {
             && self.non_resource_urls.is_empty()
             && self.api_groups.len() == 1
             && self.resources.len() == 1;
-        simple.then(|| {
-            (
-                self.api_groups[0].clone(),
-                self.resources[0].clone(),
-                self.resource_names.first().cloned(),
-            )
-        })
+        simple.then(|| (self.api_groups[0].clone(), self.resources[0].clone(), self.resource_names.first().cloned()))
     }
 }
 
@@ -152,11 +140,7 @@ impl std::fmt::Display for PolicyRule {
 
 /// The parts of `wanted` that `owned` does not cover, broken down to single permissions.
 pub fn uncovered(owned: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
-    wanted
-        .iter()
-        .flat_map(PolicyRule::break_down)
-        .filter(|sub| !owned.iter().any(|own| own.covers(sub)))
-        .collect()
+    wanted.iter().flat_map(PolicyRule::break_down).filter(|sub| !owned.iter().any(|own| own.covers(sub))).collect()
 }
 
 /// Merges rules that differ by their verbs only.
@@ -240,10 +224,7 @@ mod tests {
         let wanted = [rule(&["get", "list", "watch"], &[""], &["pods"], &[])];
         let missing = compact(&uncovered(&owned, &wanted));
         assert_eq!(missing.len(), 1);
-        assert_eq!(
-            missing[0].to_string(),
-            r#"{APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}"#
-        );
+        assert_eq!(missing[0].to_string(), r#"{APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}"#);
         assert!(uncovered(&[rule(&["*"], &["*"], &["*"], &[])], &wanted).is_empty());
     }
 }
