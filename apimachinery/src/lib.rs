@@ -1,6 +1,7 @@
 //! Kubernetes API machinery: the API as tables, values, codecs, patches. It never does IO, reads no clock and logs nothing.
 
 pub mod field;
+pub mod quantity;
 pub mod quote;
 pub mod resources;
 pub mod schema;
