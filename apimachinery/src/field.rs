@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use crate::quote::{quote, quote_all};
+use crate::quote::{json_value, quote, quote_all};
+use crate::value::{Cursor, Value};
 
 /// The way from the root of an object to one of its fields, in its written form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +63,12 @@ impl From<&str> for Path {
 impl From<String> for Path {
     fn from(path: String) -> Path {
         Path(path)
+    }
+}
+
+impl From<Cursor<'_>> for Path {
+    fn from(place: Cursor<'_>) -> Path {
+        place.path()
     }
 }
 
@@ -187,6 +194,21 @@ impl From<String> for BadValue {
 impl From<&String> for BadValue {
     fn from(text: &String) -> BadValue {
         BadValue::Str(text.clone())
+    }
+}
+
+impl From<&Value> for BadValue {
+    fn from(value: &Value) -> BadValue {
+        match value {
+            Value::Str(s) => BadValue::Str(s.to_string()),
+            other => BadValue::Literal(json_value(other)),
+        }
+    }
+}
+
+impl From<Cursor<'_>> for BadValue {
+    fn from(place: Cursor<'_>) -> BadValue {
+        BadValue::from(place.value())
     }
 }
 

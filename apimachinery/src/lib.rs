@@ -1,10 +1,13 @@
 //! Kubernetes API machinery: the API as tables, values, codecs, patches. It never does IO, reads no clock and logs nothing.
 
 pub mod field;
+pub mod names;
+pub mod object_meta;
 pub mod quantity;
 pub mod quote;
 pub mod resources;
 pub mod schema;
+pub mod selector;
 pub mod status;
 pub mod value;
 

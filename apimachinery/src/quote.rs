@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::value::Value;
+
 static PRINTABLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S}]$").expect("a constant pattern"));
 
@@ -38,9 +40,8 @@ fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
             '\r' => out.write_str("\\r")?,
             '\t' => out.write_str("\\t")?,
             '\x0b' => out.write_str("\\v")?,
-            ' '..='~' => out.write_char(c)?,
-            c if c < ' ' || c == '\x7f' => write!(out, "\\x{:02x}", c as u32)?,
-            c if PRINTABLE.is_match(c.encode_utf8(&mut [0; 4])) => out.write_char(c)?,
+            c if is_printable(c) => out.write_char(c)?,
+            c if c.is_ascii() => write!(out, "\\x{:02x}", c as u32)?,
             c if (c as u32) < 0x10000 => write!(out, "\\u{:04x}", c as u32)?,
             c => write!(out, "\\U{:08x}", c as u32)?,
         }
@@ -69,6 +70,32 @@ pub fn json_string(text: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// `value` as JSON without spaces, map keys sorted.
+pub fn json_value(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(b) => b.to_string(),
+        Value::Int(n) => n.to_string(),
+        Value::Float(n) => n.to_string(),
+        Value::Str(s) => json_string(s),
+        Value::List(l) => format!("[{}]", l.iter().map(json_value).collect::<Vec<_>>().join(",")),
+        Value::Map(m) => {
+            let entry = |(k, v)| format!("{}:{}", json_string(k), json_value(v));
+            format!("{{{}}}", m.iter().map(entry).collect::<Vec<_>>().join(","))
+        }
+        Value::Raw(json) => json.to_string(),
+    }
+}
+
+/// True if Go would print `c` as it is.
+pub fn is_printable(c: char) -> bool {
+    match c {
+        ' '..='~' => true,
+        c if c.is_ascii() => false,
+        c => PRINTABLE.is_match(c.encode_utf8(&mut [0; 4])),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::field::{Error, Errors};
 use crate::quote::quote;
+use crate::value::{Key, Map, Value};
 
 /// Why a request failed, in a word that clients act on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,6 +135,57 @@ pub struct Details {
     pub causes: Vec<Cause>,
     /// Seconds after which to try again; 0 if not said.
     pub retry_after_seconds: i32,
+}
+
+fn put_text(map: &mut Map, key: &'static str, text: &str) {
+    if !text.is_empty() {
+        map.insert(Key::Static(key), text);
+    }
+}
+
+impl Cause {
+    fn to_value(&self) -> Value {
+        let mut out = Map::new();
+        put_text(&mut out, "reason", &self.type_);
+        put_text(&mut out, "message", &self.message);
+        put_text(&mut out, "field", &self.field);
+        Value::Map(out)
+    }
+
+    fn from_value(value: &Value) -> Cause {
+        let text = |key| value.get(key).str_or_empty().to_owned();
+        Cause { type_: text("reason"), message: text("message"), field: text("field") }
+    }
+}
+
+impl Details {
+    fn to_value(&self) -> Value {
+        let mut out = Map::new();
+        put_text(&mut out, "name", &self.name);
+        put_text(&mut out, "group", &self.group);
+        put_text(&mut out, "kind", &self.kind);
+        put_text(&mut out, "uid", &self.uid);
+        if !self.causes.is_empty() {
+            out.insert(Key::Static("causes"), Value::List(self.causes.iter().map(Cause::to_value).collect()));
+        }
+        if self.retry_after_seconds != 0 {
+            out.insert(Key::Static("retryAfterSeconds"), i64::from(self.retry_after_seconds));
+        }
+        Value::Map(out)
+    }
+
+    fn from_value(value: &Value) -> Details {
+        let text = |key| value.get(key).str_or_empty().to_owned();
+        let seconds = value.get("retryAfterSeconds").as_i64().and_then(|s| i32::try_from(s).ok());
+        Details {
+            name: text("name"),
+            group: text("group"),
+            kind: text("kind"),
+            uid: text("uid"),
+            causes: value.get("causes").items().iter().map(Cause::from_value).collect(),
+            retry_after_seconds: seconds.unwrap_or(0),
+        }
+    }
 }
 
 /// A failed request. Boxed inside, so a `Result` stays small.
@@ -358,6 +410,35 @@ impl ApiError {
         self.details().map(|d| d.retry_after_seconds).filter(|s| *s > 0)
     }
 
+    /// The `metav1.Status` object (`v1`), in normal form.
+    pub fn to_status_value(&self) -> Value {
+        let mut out = Map::new();
+        out.insert(Key::Static("kind"), "Status");
+        out.insert(Key::Static("apiVersion"), "v1");
+        out.insert(Key::Static("status"), "Failure");
+        put_text(&mut out, "message", &self.0.message);
+        put_text(&mut out, "reason", self.0.reason.as_str());
+        if let Some(details) = &self.0.details {
+            out.insert(Key::Static("details"), details.to_value());
+        }
+        if self.0.code != 0 {
+            out.insert(Key::Static("code"), i64::from(self.0.code));
+        }
+        Value::Map(out)
+    }
+
+    /// The error that a `metav1.Status` object tells of; nothing if it tells of success or is no Status.
+    pub fn from_status_value(status: &Value) -> Option<ApiError> {
+        if status.get("kind").as_str() != Some("Status") || status.get("status").as_str() == Some("Success") {
+            return None;
+        }
+        let code = status.get("code").as_i64().and_then(|c| u16::try_from(c).ok()).unwrap_or(0);
+        let reason = Reason::from(status.get("reason").str_or_empty());
+        let error = ApiError::new(code, reason, status.get("message").str_or_empty());
+        let details = status.get("details");
+        Some(if details.is_null() { error } else { error.with_details(Details::from_value(details)) })
+    }
+
     /// True for 404 with reason NotFound.
     pub fn is_not_found(&self) -> bool {
         self.0.reason == Reason::NotFound
@@ -443,6 +524,21 @@ mod tests {
         ] {
             assert_eq!((error.code(), error.message()), (code, want));
         }
+    }
+
+    #[test]
+    fn status_objects() {
+        let mut errs = Errors::new();
+        errs.required("spec.x", "");
+        for error in [
+            ApiError::invalid("apps", "Deployment", "a", &errs),
+            ApiError::unauthorized(""),
+            ApiError::too_many_requests("slow down", 3),
+        ] {
+            assert_eq!(ApiError::from_status_value(&error.to_status_value()), Some(error));
+        }
+        let status = ApiError::not_found("", "pods", "a").to_status_value();
+        assert_eq!(status.path(&["details", "kind"]).as_str(), Some("pods"));
     }
 
     #[test]
