@@ -1,0 +1,1 @@
+//! Leader election with a coordination Lease (upstream: client-go/tools/leaderelection).
