@@ -35,6 +35,7 @@ struct Flat<'a, 'b> {
     field: &'b FieldLine<'a>,
     package: &'a str,
     own_tag: bool,
+    embedded: String,
 }
 
 struct Table<'a> {
@@ -134,7 +135,14 @@ impl<'a> Table<'a> {
     }
 
     /// Members of a type with inlined ones in their place, and its wire entries.
-    fn flatten<'b>(&'b self, id: &str, own_tag: bool, fields: &mut Vec<Flat<'a, 'b>>, wire: &mut Vec<(u32, String)>) {
+    fn flatten<'b>(
+        &'b self,
+        id: &str,
+        own_tag: bool,
+        embedded: &str,
+        fields: &mut Vec<Flat<'a, 'b>>,
+        wire: &mut Vec<(u32, String)>,
+    ) {
         let line = &self.types[id];
         for field in &line.fields {
             if field.words.has("nojson") {
@@ -145,19 +153,25 @@ impl<'a> Table<'a> {
                 if let (Some(tag), true) = (tag, own_tag) {
                     wire.push((tag, format!("w({tag}, {})", fields.len())));
                 }
-                fields.push(Flat { field, package: line.package, own_tag: own_tag && tag.is_some() });
+                let (package, embedded) = (line.package, embedded.to_owned());
+                fields.push(Flat { field, package, own_tag: own_tag && tag.is_some(), embedded });
                 continue;
             }
             let inner = self.full(&field.ty, line.package);
             if let (Some(tag), true) = (tag, own_tag) {
                 wire.push((tag, format!("i({tag}, {}, &TYPES[{}])", fields.len(), self.index[&inner])));
             }
-            self.flatten(&inner, false, fields, wire);
+            let name = inner.rsplit('.').next().unwrap_or(&inner);
+            let path = if embedded.is_empty() { name.to_owned() } else { format!("{embedded}.{name}") };
+            self.flatten(&inner, false, &path, fields, wire);
         }
     }
 
-    fn meta(&mut self, words: &Words<'_>, package: &str) -> usize {
+    fn meta(&mut self, words: &Words<'_>, package: &str, embedded: &str) -> usize {
         let mut text = String::from("FieldMeta { ");
+        if !embedded.is_empty() {
+            write!(text, "embedded: {embedded:?}, ").expect("writing to a string");
+        }
         if let Some(default) = words.get("def") {
             write!(text, "default: Cow::Borrowed({default:?}), ").expect("writing to a string");
         }
@@ -297,11 +311,12 @@ struct Member<'a> {
     flags: u8,
     tag: u32,
     words: Words<'a>,
+    embedded: String,
 }
 
 fn members<'a>(table: &Table<'a>, id: &str) -> (Vec<Member<'a>>, Vec<(u32, String)>) {
     let (mut fields, mut wire) = (Vec::new(), Vec::new());
-    table.flatten(id, true, &mut fields, &mut wire);
+    table.flatten(id, true, "", &mut fields, &mut wire);
     wire.sort();
     let fields = fields.iter().map(|flat| {
         let words = &flat.field.words;
@@ -317,6 +332,7 @@ fn members<'a>(table: &Table<'a>, id: &str) -> (Vec<Member<'a>>, Vec<(u32, Strin
             flags: flag("ptr", 1) | flag("omit", 2) | flag("omitzero", 4) | flag("req", 8),
             tag,
             words: Words(words.0.clone()),
+            embedded: flat.embedded.clone(),
         }
     });
     (fields.collect(), wire)
@@ -372,7 +388,7 @@ fn render_members(out: &mut String, table: &mut Table<'_>, n: usize, fields: &[M
     let mut rows = String::new();
     for m in fields {
         let shape = table.shape(&m.ty, m.package);
-        let meta = table.meta(&m.words, m.package);
+        let meta = table.meta(&m.words, m.package, &m.embedded);
         write!(rows, "f({:?}, {shape}, {}, {}, &D[{meta}]),", m.name, m.flags, m.tag).expect("writing to a string");
     }
     let mut order: Vec<usize> = (0..fields.len()).collect();

@@ -1,5 +1,6 @@
 //! Kubernetes API machinery: the API as tables, values, codecs, patches. It never does IO, reads no clock and logs nothing.
 
+pub mod codec;
 pub mod field;
 pub mod names;
 pub mod object_meta;
@@ -9,6 +10,7 @@ pub mod resources;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod time;
 pub mod value;
 
 pub use schema::{Type, TypeRef};

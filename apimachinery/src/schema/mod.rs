@@ -123,6 +123,8 @@ pub struct TypeExtra {
     pub unions: &'static str,
     /// The published schema of a special type as JSON; "" for none.
     pub schema: &'static str,
+    /// Written with sorted keys and without zero values put back (custom resources).
+    pub unstructured: bool,
     /// Unknown fields are kept (custom resources).
     pub preserve_unknown: bool,
     /// The value is a whole object with apiVersion, kind and metadata of its own (custom resources).
@@ -241,6 +243,8 @@ pub struct FieldMeta {
     pub patch_strategy: &'static str,
     /// Strategic merge key; "" for none.
     pub patch_merge_key: &'static str,
+    /// Go names of the embedded structs this field was inlined from, joined by dots; "" for none.
+    pub embedded: &'static str,
     /// The named scalar type of the value or of its elements.
     pub named: Option<&'static Type>,
     /// The named string type of map keys.

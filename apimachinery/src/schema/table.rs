@@ -81,6 +81,7 @@ const X: TypeExtra = TypeExtra {
     map_type: None,
     unions: "",
     schema: "",
+    unstructured: false,
     preserve_unknown: false,
     embedded_resource: false,
 };
@@ -95,6 +96,7 @@ const M: FieldMeta = FieldMeta {
     map_type: None,
     patch_strategy: "",
     patch_merge_key: "",
+    embedded: "",
     named: None,
     key_named: None,
     alias: None,

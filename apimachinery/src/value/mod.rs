@@ -217,6 +217,16 @@ impl Value {
         if let Value::Raw(r) = self { Some(r) } else { None }
     }
 
+    /// Turns every [`Value::Raw`] inside into a tree.
+    pub fn expand_raw(&mut self) {
+        match self {
+            Value::Raw(text) => *self = crate::codec::json::decode_untyped(text.as_bytes()).unwrap_or_default(),
+            Value::List(items) => items.iter_mut().for_each(Value::expand_raw),
+            Value::Map(map) => map.iter_mut().for_each(|(_, v)| v.expand_raw()),
+            _ => {}
+        }
+    }
+
     /// The name of the JSON type, as error messages say it.
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -378,7 +388,6 @@ macro_rules! value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn paths() {

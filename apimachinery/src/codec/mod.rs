@@ -1,0 +1,5 @@
+//! Codecs, all driven by [`crate::schema`]: JSON, YAML, protobuf, and protobuf straight to JSON.
+
+pub mod base64;
+pub mod json;
+mod special;
