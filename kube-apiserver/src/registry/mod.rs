@@ -3,7 +3,10 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/registry and pkg/registry
 
 pub mod admit;
+pub mod columns;
+pub mod defaulting;
 pub mod ordinary;
+pub mod pod_resources;
 pub mod resource;
 pub mod strategy;
 

@@ -15,8 +15,8 @@ use http::{Request, Response};
 
 use crate::body::Body;
 use crate::registry::admit::Operation;
-use crate::registry::ordinary;
 use crate::registry::resource::Resource;
+use crate::registry::{columns, defaulting, ordinary};
 use crate::request::{Authorized, UserInfo, Warnings};
 use crate::state::AppState;
 
@@ -99,7 +99,9 @@ pub enum DefaultPropagation {
 /// What a resource does differently.
 pub trait Strategy: Send + Sync + 'static {
     /// Upstream's defaulting functions, on the hub version; must be idempotent.
-    fn default(&self, _obj: &mut Value) {}
+    fn default(&self, obj: &mut Value) {
+        defaulting::apply_to_object(obj);
+    }
 
     /// Turns an object of a served version that is not the hub into the hub version, and defaults it as that
     /// version's own defaulting does. The default body only replaces apiVersion.
@@ -195,8 +197,8 @@ pub trait Strategy: Send + Sync + 'static {
     }
 
     /// Cells of the table row, in the order of the columns. `None`: the default columns (name, created at).
-    fn table_cells(&self, _obj: Cursor<'_>, _now: jiff::Timestamp) -> Option<Vec<Value>> {
-        None
+    fn table_cells(&self, obj: Cursor<'_>, now: jiff::Timestamp) -> Option<Vec<Value>> {
+        columns::cells(obj, now)
     }
 
     /// Value of a selectable field other than metadata.name and metadata.namespace. The default body

@@ -1,0 +1,167 @@
+//! The cells of tables, as `kubectl get` shows them: for each kind a function from an object to the cells of its row, in the
+//! order of the columns in the resource table (which the wide ones end).
+//! upstream: pkg/printers/internalversion/printers.go
+
+mod autoscaling;
+mod core;
+mod groups;
+mod pods;
+mod workloads;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use apimachinery::selector::label;
+use apimachinery::value::{Cursor, Value};
+use jiff::Timestamp;
+
+/// Cells of one object.
+type Function = fn(Cursor<'_>, Timestamp) -> Vec<Value>;
+/// Group, kind and function.
+type Entry = (&'static str, &'static str, Function);
+
+static FUNCTIONS: LazyLock<HashMap<(&'static str, &'static str), Function>> = LazyLock::new(|| {
+    let lists = [autoscaling::FUNCTIONS, core::FUNCTIONS, groups::FUNCTIONS, pods::FUNCTIONS, workloads::FUNCTIONS];
+    lists.into_iter().flatten().map(|&(group, kind, function)| ((group, kind), function)).collect()
+});
+
+/// The cells of an object; `None` for kinds that have the default columns (name and creation time).
+pub fn cells(object: Cursor<'_>, now: Timestamp) -> Option<Vec<Value>> {
+    let group = object.field("apiVersion").str().split_once('/').map_or("", |(group, _)| group);
+    let kind = object.field("kind").str();
+    let function = FUNCTIONS.get(&(group, kind))?;
+    Some(function(object, now))
+}
+
+/// What stands for an absent value in most columns.
+const NONE: &str = "<none>";
+/// What stands for an absent value in some.
+const UNSET: &str = "<unset>";
+
+fn text(value: impl Into<Box<str>>) -> Value {
+    Value::str(value)
+}
+
+fn number(value: i64) -> Value {
+    Value::Int(value)
+}
+
+fn name(object: Cursor<'_>) -> Value {
+    text(object.field("metadata").field("name").str())
+}
+
+fn age(object: Cursor<'_>, now: Timestamp) -> Value {
+    text(since(object.field("metadata").field("creationTimestamp").str(), now))
+}
+
+/// The time that has passed since an RFC 3339 time, as people say it.
+fn since(time: &str, now: Timestamp) -> String {
+    match time.parse::<Timestamp>() {
+        Ok(time) => human_duration(now.as_second() - time.as_second()),
+        Err(_) => "<unknown>".to_owned(),
+    }
+}
+
+/// Seconds in the units that matter: `45s`, `3m10s`, `5h`, `2d3h`, `400d`.
+/// upstream: staging/src/k8s.io/apimachinery/pkg/util/duration/duration.go
+fn human_duration(seconds: i64) -> String {
+    let two = |whole: i64, unit: &str, rest: i64, small: &str| {
+        if rest == 0 { format!("{whole}{unit}") } else { format!("{whole}{unit}{rest}{small}") }
+    };
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    let days = hours / 24;
+    match () {
+        () if seconds < -1 => "<invalid>".to_owned(),
+        () if seconds < 0 => "0s".to_owned(),
+        () if seconds < 120 => format!("{seconds}s"),
+        () if minutes < 10 => two(minutes, "m", seconds % 60, "s"),
+        () if minutes < 180 => format!("{minutes}m"),
+        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
+        () if hours < 48 => format!("{hours}h"),
+        () if days < 8 => two(days, "d", hours % 24, "h"),
+        () if days < 365 * 2 => format!("{days}d"),
+        () if days < 365 * 8 => two(days / 365, "y", days % 365, "d"),
+        () => format!("{}y", days / 365),
+    }
+}
+
+/// The string, or `absent` in its place.
+fn or(cursor: Cursor<'_>, absent: &str) -> Value {
+    text(cursor.opt_str().filter(|s| !s.is_empty()).unwrap_or(absent))
+}
+
+/// `True` and `False`; `<unset>` for neither.
+fn truth(cursor: Cursor<'_>) -> Value {
+    text(match cursor.opt_bool() {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => UNSET,
+    })
+}
+
+/// Strings of a list, joined.
+fn join(list: Cursor<'_>, separator: &str) -> String {
+    list.list().map(Cursor::str).collect::<Vec<_>>().join(separator)
+}
+
+/// `a=b,c=d` of a map.
+fn labels(map: Cursor<'_>) -> Value {
+    let pairs: Vec<String> = map.map().map(|(key, value)| format!("{key}={}", value.str())).collect();
+    text(if pairs.is_empty() { NONE.to_owned() } else { pairs.join(",") })
+}
+
+/// A label selector in the form that the command line takes.
+fn selector(selector: Cursor<'_>) -> Value {
+    text(label::format(selector.value()))
+}
+
+/// Names and images of containers.
+fn containers(template: Cursor<'_>) -> [Value; 2] {
+    let list = template.field("spec").field("containers");
+    ["name", "image"].map(|field| text(list.list().map(|c| c.field(field).str()).collect::<Vec<_>>().join(",")))
+}
+
+/// The status of a condition.
+fn condition<'a>(object: Cursor<'a>, kind: &str) -> Option<Cursor<'a>> {
+    object.field("status").field("conditions").list().find(|c| c.field("type").str() == kind)
+}
+
+fn is_true(object: Cursor<'_>, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|c| c.field("status").str() == "True")
+}
+
+/// At most `max` of the items, and how many more there are.
+fn some_of(items: &[String], max: usize, empty: &str) -> String {
+    match items.len() {
+        0 => empty.to_owned(),
+        n if n > max => format!("{} + {} more...", items[..max].join(","), n - max),
+        _ => items.join(","),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human_duration;
+
+    #[test]
+    fn durations() {
+        let cases = [
+            (-5, "<invalid>"),
+            (-1, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (190, "3m10s"),
+            (601, "10m"),
+            (3 * 3600, "3h"),
+            (3 * 3600 + 60, "3h1m"),
+            (9 * 3600, "9h"),
+            (49 * 3600, "2d1h"),
+            (9 * 86400, "9d"),
+            (800 * 86400, "2y70d"),
+            (9 * 365 * 86400, "9y"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(human_duration(seconds), expected, "{seconds}");
+        }
+    }
+}
