@@ -4,7 +4,7 @@ use std::future::Future;
 
 use futures::FutureExt as _;
 use tokio::task::JoinHandle;
-use tracing::{Instrument as _, error, info_span};
+use tracing::error;
 
 /// Spawns a task under a name. A panic is logged and ends only this task.
 pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<()>
@@ -21,5 +21,5 @@ where
             error!(task = name, err = text, "Task panicked");
         }
     };
-    tokio::spawn(guarded.instrument(info_span!("task", task = name)))
+    tokio::spawn(guarded)
 }

@@ -17,7 +17,7 @@ use kube::config::{AuthInfo, Cluster, Kubeconfig};
 use tower::ServiceBuilder;
 
 pub use endpoint::{Pem, TlsOptions};
-pub use identity::{ServiceAccountClients, TokenError, TokenSource};
+pub use identity::{ServiceAccountClients, TokenError, TokenSource, is_conflict, is_not_found};
 pub use limiter::Limiter;
 pub use transport::{Transport, TransportBody, TransportError};
 

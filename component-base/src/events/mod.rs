@@ -3,9 +3,16 @@
 //! Recording never waits: events go through a bounded queue and are dropped when it is full.
 //! Upstream: client-go/tools/record and client-go/tools/events.
 
+mod correlate;
+mod send;
+
 use k8s_openapi::api::core::v1::ObjectReference;
+use tokio::sync::mpsc;
 
 use crate::informer::Object;
+
+/// Events that wait to be sent; upstream's broadcaster holds as many.
+const QUEUE_SIZE: usize = 1000;
 
 /// Severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +34,14 @@ impl EventType {
     }
 }
 
-/// Records events of one component. Clones share the queue.
+/// Records events of one component. Clones share the queue. Must be made inside a tokio runtime.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: tokio::sync::mpsc::Sender<Record>,
+    queue: mpsc::Sender<Record>,
 }
 
-#[derive(Debug)]
-#[expect(dead_code, reason = "read by the sender that follows")]
+/// One thing that happened.
+#[derive(Debug, Clone)]
 struct Record {
     regarding: ObjectReference,
     related: Option<ObjectReference>,
@@ -44,24 +51,37 @@ struct Record {
     message: String,
 }
 
+/// Who reports.
+#[derive(Debug, Clone)]
+struct Reporter {
+    component: String,
+    /// Host (core/v1) or instance (events.k8s.io).
+    instance: String,
+}
+
 impl Recorder {
     /// A recorder of core/v1 Events (the API of controllers, kubelet and proxy) for a component on an optional host.
     #[must_use]
     pub fn core(client: kube::Client, component: &str, host: &str) -> Self {
-        let _ = (client, component, host);
-        Self { queue: tokio::sync::mpsc::channel(1000).0 }
+        let (queue, records) = mpsc::channel(QUEUE_SIZE);
+        let reporter = Reporter { component: component.to_owned(), instance: host.to_owned() };
+        crate::task::spawn("events", send::core(client, reporter, records));
+        Self { queue }
     }
 
     /// A recorder of events.k8s.io/v1 Events (the API of the scheduler): the controller's name and its instance.
     #[must_use]
     pub fn events_v1(client: kube::Client, controller: &str, instance: &str) -> Self {
-        Self::core(client, controller, instance)
+        let (queue, records) = mpsc::channel(QUEUE_SIZE);
+        let reporter = Reporter { component: controller.to_owned(), instance: instance.to_owned() };
+        crate::task::spawn("events", send::events_v1(client, reporter, records));
+        Self { queue }
     }
 
     /// A recorder that drops everything, for tests.
     #[must_use]
     pub fn discard() -> Self {
-        Self { queue: tokio::sync::mpsc::channel(1).0 }
+        Self { queue: mpsc::channel(1).0 }
     }
 
     /// Records an event about an object.
@@ -88,7 +108,7 @@ impl Recorder {
             message: message.into(),
         };
         if self.queue.try_send(record).is_err() {
-            tracing::debug!("Event queue is full, event dropped");
+            tracing::debug!("Event queue is full or closed, event dropped");
         }
     }
 }
