@@ -2,4 +2,6 @@
 
 pub mod base64;
 pub mod json;
+pub mod protobuf;
 mod special;
+pub mod transcode;

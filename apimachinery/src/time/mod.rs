@@ -76,6 +76,12 @@ impl Timestamp {
         out
     }
 
+    /// Appends the text with or without microseconds.
+    pub(crate) fn push_text(self, micro: bool, out: &mut Vec<u8>) {
+        let text = if micro { self.to_micro_text() } else { self.to_seconds_text() };
+        out.extend_from_slice(text.as_bytes());
+    }
+
     fn write_seconds(self, out: &mut String) {
         let (days, second) = (self.seconds.div_euclid(86_400), self.seconds.rem_euclid(86_400));
         let (year, month, day) = civil(days);

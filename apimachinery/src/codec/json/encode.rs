@@ -146,7 +146,8 @@ pub fn zero(field: &Field, out: &mut Vec<u8>) {
     }
 }
 
-fn zero_shape(shape: &Shape, out: &mut Vec<u8>) {
+/// Appends what Go writes for the zero value of a shape that is no pointer.
+pub(crate) fn zero_shape(shape: &Shape, out: &mut Vec<u8>) {
     out.extend_from_slice(match shape {
         Shape::String => b"\"\"",
         Shape::Bool | Shape::SchemaOrBool(_) => b"false",

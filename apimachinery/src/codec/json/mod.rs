@@ -9,6 +9,8 @@ mod syntax;
 mod text;
 
 pub use decode::{DecodeError, DecodeOptions, Decoded, decode, decode_strict_untyped, decode_untyped, type_meta};
+pub(crate) use decode::{element_of, normal};
+pub(crate) use encode::{always_written, zero_shape};
 pub use encode::{encode, encode_untyped, indent, to_string, zero};
 pub use syntax::check as check_syntax;
 pub use text::{compact_raw, write_float, write_float32, write_string};
