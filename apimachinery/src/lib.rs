@@ -4,6 +4,7 @@ pub mod codec;
 pub mod field;
 pub mod names;
 pub mod object_meta;
+pub mod patch;
 pub mod quantity;
 pub mod quote;
 pub mod resources;

@@ -89,6 +89,35 @@ pub fn json_value(value: &Value) -> String {
     }
 }
 
+/// `value` as Go prints it with `%v`: `map[a:1 b:[x y]]`.
+pub fn go_value(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::Str(s) => s.to_string(),
+        Value::Float(n) => go_float(*n),
+        Value::List(l) => format!("[{}]", l.iter().map(go_value).collect::<Vec<_>>().join(" ")),
+        Value::Map(m) => {
+            format!("map[{}]", m.iter().map(|(k, v)| format!("{k}:{}", go_value(v))).collect::<Vec<_>>().join(" "))
+        }
+        other => json_value(other),
+    }
+}
+
+/// A float as Go's `%v` prints it: the shortest digits, with an exponent below 1e-4 and from 1e21 on.
+fn go_float(n: f64) -> String {
+    if n == 0.0 || (1e-4..1e21).contains(&n.abs()) {
+        return n.to_string();
+    }
+    let text = format!("{n:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text,
+    }
+}
+
 /// True if Go would print `c` as it is.
 pub fn is_printable(c: char) -> bool {
     match c {
