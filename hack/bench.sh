@@ -17,7 +17,13 @@ cleanup() {
 }
 trap cleanup EXIT
 nsenter --net="/var/run/netns/$namespace" ip link set lo up
-nsenter --net="/var/run/netns/$namespace" ip route add default dev lo
+# As in hack/e2e.sh: a node address, and a default route that leads nowhere.
+nsenter --net="/var/run/netns/$namespace" bash -ec '
+  ip link add node0 type veth peer name node0-peer
+  ip addr add 192.168.127.2/24 dev node0
+  ip link set node0 up
+  ip link set node0-peer up
+  ip route add default via 192.168.127.1 dev node0'
 binaries=("--binaries" "$target/release")
 case " $* " in *" --binaries "*) binaries=() ;; esac
 nsenter --net="/var/run/netns/$namespace" "$target/release/hack" bench --root "$KUBE_ROOT" "${binaries[@]}" "$@"

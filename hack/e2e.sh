@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The user's first five minutes, step by step, on a cluster of its own: hack/local-up-cluster.sh inside a network
-# namespace that this script makes, with a containerd, certificates and directories of its own. Nothing leaves it: the
-# namespace has a loopback device only, plus what CNI makes for the pods.
+# namespace that this script makes, with a containerd, certificates and directories of its own. Nothing leaves it.
 # Usage: hack/e2e.sh -o DIR-OF-BINARIES [-k] [-K KUBECTL]
 #   -k   keep the cluster running after the steps and print how to enter it
 #   -K   the kubectl to use for the steps (default: ours; any real one from 1.27 on will do)
@@ -35,10 +34,15 @@ cleanup() {
     wait "$cluster" 2>/dev/null || true
   fi
   # Shims and containers outlive their runtime; they are found by this run's own directory, never by name.
-  local pid
+  local pid mount
   for pid in $(ip netns pids "$namespace" 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done
   for pid in $(pgrep -f -- "$work/" 2>/dev/null || true); do [ "$pid" = $$ ] || kill -9 "$pid" 2>/dev/null || true; done
-  grep -o "$work[^ ]*" /proc/self/mounts | sort -r | while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
+  for mount in $(grep -o "$work[^ ]*" /proc/self/mounts | sort -r || true); do umount -l "$mount" 2>/dev/null || true; done
+  # The namespaces of the pods are those that have a link into this one.
+  local pod
+  for pod in $(ip netns list | grep -o '^cni-[^ ]*' || true); do
+    ! ip -n "$pod" -o link 2>/dev/null | grep -q "link-netns $namespace" || ip netns delete "$pod"
+  done
   ip netns delete "$namespace" 2>/dev/null || true
   if [ "$failures" = 0 ] && [ -z "${E2E_KEEP_LOGS:-}" ]; then rm -rf "$work"; else echo "logs: $work/logs"; fi
 }
@@ -50,8 +54,13 @@ k() { inside "$kubectl_binary" "$@"; }
 
 ip netns add "$namespace"
 inside ip link set lo up
-# Packets to service addresses need a route before the DNAT rules see them; a blackhole-like local default keeps them inside.
-inside ip route add default dev lo 2>/dev/null || true
+# A node has an address that is not loopback, and packets to service addresses need a route before the DNAT rules see
+# them. Both ends of the pair stay in the namespace, so the default route leads nowhere.
+inside ip link add node0 type veth peer name node0-peer
+inside ip addr add 192.168.127.2/24 dev node0
+inside ip link set node0 up
+inside ip link set node0-peer up
+inside ip route add default via 192.168.127.1 dev node0
 
 mkdir -p "$work"/{logs,certs,tmp}
 export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DIR=$work/kubelet \
@@ -91,7 +100,7 @@ contains() { # contains TEXT COMMAND…
 ready_pods() { [ "$(k -n web get deployment web -o 'jsonpath={.status.readyReplicas}/{.status.updatedReplicas}/{.status.replicas}')" = "$1/$1/$1" ]; }
 answers() { # answers URL N: N different pods answered within 40 requests
   local i seen
-  seen=$(for ((i = 0; i < 40; i++)); do inside curl -fsS --max-time 2 "$1" || true; done | sort -u | grep -c hello || true)
+  seen=$(for ((i = 0; i < 40; i++)); do inside curl -sS --max-time 1 "$1" 2>/dev/null || break; done | sort -u | grep -c hello || true)
   [ "$seen" = "$2" ] || { echo "$seen pods of $2 answered at $1"; return 1; }
 }
 first_pod() { k -n web get pods -l app=web -o 'jsonpath={.items[0].metadata.name}'; }
@@ -137,6 +146,8 @@ for daemon in kubelet kube-apiserver kube-controller-manager kube-scheduler kube
   [ -n "$pid" ] || continue
   mapfile -d '' -t command <"/proc/$pid/cmdline"
   kill -9 "$pid"
+  # Its sockets are free once it is a zombie or gone.
+  while [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.05; done
   inside "${command[@]}" >>"$work/logs/$daemon.log" 2>&1 &
   eventually 60 "the cluster converges after kill -9 of $daemon" ready_pods 3
 done
