@@ -4,11 +4,13 @@
 
 pub mod admit;
 pub mod columns;
+pub mod core;
 pub mod defaulting;
 pub mod ordinary;
 pub mod pod_resources;
 pub mod resource;
 pub mod strategy;
+pub mod validation;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,8 +25,8 @@ pub use strategy::{Creater, DeleteOptions, Hooks, NameRule, RequestContext, Stra
 
 /// The strategy of a resource: one line for each that does something special.
 pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
-    #[expect(clippy::match_single_binding, reason = "lines come with the resources")]
     match (info.group, info.plural) {
+        ("", "services") => &core::services::Services,
         _ => &Ordinary,
     }
 }

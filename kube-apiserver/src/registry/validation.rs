@@ -1,0 +1,84 @@
+//! Rules that many validations are made of: one line each where they are used.
+
+use apimachinery::field::{BadValue, Errors};
+use apimachinery::names;
+use apimachinery::value::{Cursor, Value};
+
+/// Complains about an absent or zero value.
+pub fn required(place: Cursor<'_>, errs: &mut Errors) {
+    if place.is_empty() {
+        errs.required(place, "");
+    }
+}
+
+/// Complains about a value that is not one of `allowed`, which is in the order that the message shows.
+pub fn one_of(place: Cursor<'_>, allowed: &[&str], errs: &mut Errors) {
+    if !allowed.contains(&place.str()) {
+        errs.not_supported(place, place.str(), allowed);
+    }
+}
+
+/// As [`one_of`], but an absent value is allowed.
+pub fn none_or_one_of(place: Cursor<'_>, allowed: &[&str], errs: &mut Errors) {
+    if place.exists() {
+        one_of(place, allowed, errs);
+    }
+}
+
+/// As [`one_of`], but an absent value is told as missing.
+pub fn required_one_of(place: Cursor<'_>, allowed: &[&str], errs: &mut Errors) {
+    if place.is_empty() { errs.required(place, "") } else { one_of(place, allowed, errs) }
+}
+
+/// Complains about a negative number.
+pub fn not_negative(place: Cursor<'_>, errs: &mut Errors) {
+    if place.i64() < 0 {
+        errs.invalid(place, place.i64(), apimachinery::object_meta::NOT_NEGATIVE);
+    }
+}
+
+/// Complains with each message that a name rule has about the text.
+pub fn named(place: Cursor<'_>, rule: fn(&str) -> Vec<String>, errs: &mut Errors) {
+    errs.invalid_each(place, place.str(), rule(place.str()));
+}
+
+/// As [`named`], but an absent value is told as missing.
+pub fn required_named(place: Cursor<'_>, rule: fn(&str) -> Vec<String>, errs: &mut Errors) {
+    if place.is_empty() { errs.required(place, "") } else { named(place, rule, errs) }
+}
+
+/// Complains about a change.
+pub fn immutable(new: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    apimachinery::object_meta::validate_immutable(new, old, errs);
+}
+
+/// A port by number or by name.
+pub fn port_or_name(place: Cursor<'_>, errs: &mut Errors) {
+    match place.value() {
+        Value::Str(name) => errs.invalid_each(place, &**name, names::port_name(name)),
+        _ => errs.invalid_each(place, place.i64(), names::port_number(place.i64())),
+    }
+}
+
+/// A port by number.
+pub fn port(place: Cursor<'_>, errs: &mut Errors) {
+    errs.invalid_each(place, place.i64(), names::port_number(place.i64()));
+}
+
+/// An address of a field that is older than strict parsing: what an object has already may stay.
+/// upstream: IsValidIPForLegacyField
+pub fn legacy_ip(place: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    if !old.list().any(|o| o.str() == place.str()) {
+        errs.invalid_each(place, place.str(), names::ip_sloppy(place.str()));
+    }
+}
+
+/// True if a list of the object holds the text.
+pub fn holds(list: Cursor<'_>, text: &str) -> bool {
+    list.list().any(|item| item.str() == text)
+}
+
+/// The JSON of a value as a message shows it, `null` if absent.
+pub fn shown(value: &Value) -> BadValue {
+    if value.is_null() { BadValue::null() } else { BadValue::from(value) }
+}
