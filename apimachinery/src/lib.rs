@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod field;
+pub mod meta;
 pub mod names;
 pub mod object_meta;
 pub mod patch;

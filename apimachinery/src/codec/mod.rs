@@ -5,3 +5,4 @@ pub mod json;
 pub mod protobuf;
 mod special;
 pub mod transcode;
+pub mod yaml;
