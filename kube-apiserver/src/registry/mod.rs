@@ -6,8 +6,10 @@ pub mod admit;
 pub mod columns;
 pub mod core;
 pub mod defaulting;
+pub mod networking;
 pub mod ordinary;
 pub mod pod_resources;
+pub mod rbac;
 pub mod resource;
 pub mod strategy;
 pub mod validation;
@@ -27,6 +29,13 @@ pub use strategy::{Creater, DeleteOptions, Hooks, NameRule, RequestContext, Stra
 pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
     match (info.group, info.plural) {
         ("", "services") => &core::services::Services,
+        ("networking.k8s.io", "ingressclasses") => &networking::IngressClasses,
+        ("networking.k8s.io", "ingresses") => &networking::Ingresses,
+        ("networking.k8s.io", "ipaddresses") => &networking::IpAddresses,
+        ("networking.k8s.io", "networkpolicies") => &networking::NetworkPolicies,
+        ("networking.k8s.io", "servicecidrs") => &networking::ServiceCidrs,
+        ("rbac.authorization.k8s.io", "clusterroles" | "roles") => &rbac::Roles,
+        ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings") => &rbac::Bindings,
         _ => &Ordinary,
     }
 }
