@@ -352,7 +352,7 @@ pub fn render(text: &str) -> String {
         } else {
             "(&[], &[], &[])".to_owned()
         };
-        let form = if is_struct {
+        let form = if is_struct && !table.types[id].words.has("special") {
             "Form::Struct".to_owned()
         } else {
             format!("Form::Named({})", table.named_form(id).expect("not a struct"))

@@ -168,7 +168,15 @@ struct Decoder<'a, 't> {
 impl<'a, 't> Decoder<'a, 't> {
     fn root(&mut self, ty: &'t Type) -> Res<Value> {
         match &ty.form {
-            Form::Struct => self.structure(ty),
+            Form::Struct => match self.parser.peek()? {
+                b'{' => self.structure(ty),
+                b'n' => self.parser.null().map(|()| Value::map()),
+                _ => {
+                    let got = skip_named(&mut self.parser)?;
+                    self.parser.saved = Some(self.type_error(got, &package_name(ty)));
+                    Ok(Value::Null)
+                }
+            },
             Form::Named(shape) => self.value(shape),
         }
     }
@@ -470,7 +478,12 @@ impl<'a, 't> Decoder<'a, 't> {
             }
             self.parser.push(Step::Key(key));
             self.context.push((ty, field));
-            let value = self.value(&field.shape)?;
+            let value = if field.pointer && self.parser.peek()? == b'n' {
+                self.parser.null()?;
+                Value::Null
+            } else {
+                self.value(&field.shape)?
+            };
             self.context.pop();
             self.parser.pop();
             if again {
