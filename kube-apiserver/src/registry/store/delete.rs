@@ -1,0 +1,410 @@
+//! Delete: preconditions, grace periods, finalizers, propagation; and deletion of collections.
+//!
+//! upstream: registry/generic/registry/store.go: Delete, DeleteCollection; registry/rest/delete.go: BeforeDelete
+
+use apimachinery::status::ApiError;
+use apimachinery::value;
+use apimachinery::value::Value;
+use async_trait::async_trait;
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Change, Guard, List, ListOptions, MAX_ROUNDS, Preconditions, Stop, Store, with_revision};
+use crate::registry::strategy::{DefaultPropagation, DeleteOptions, RequestContext};
+use crate::state::AppState;
+use crate::storage::etcd::Written;
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+/// Deletions of a collection that run at once.
+const COLLECTION_WORKERS: usize = 16;
+
+/// What `before_delete` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grace {
+    /// No graceful deletion: delete at once.
+    None,
+    /// The object was marked, to be deleted by its owner in so many seconds.
+    Marked(i64),
+    /// It was marked before; there is nothing to shorten.
+    Pending,
+}
+
+impl Store {
+    /// Deletes an object. Returns what the client gets (the object, or a Status) and whether it is gone.
+    ///
+    /// # Errors
+    /// 404, 409 by preconditions, what admission says; if etcd cannot be reached.
+    pub async fn delete(
+        &self,
+        state: &AppState,
+        cx: &RequestContext,
+        name: &str,
+        options: &DeleteOptions,
+        guard: &dyn Guard,
+    ) -> Result<(Value, bool), ApiError> {
+        if let Some(hooks) = self.strategy.hooks()
+            && let Some(answer) = hooks.delete(state, cx, options).await
+        {
+            return answer.map(|object| (object, false));
+        }
+        self.delete_generic(state, cx, name, options, guard).await
+    }
+
+    async fn delete_generic(
+        &self,
+        state: &AppState,
+        cx: &RequestContext,
+        name: &str,
+        options: &DeleteOptions,
+        guard: &dyn Guard,
+    ) -> Result<(Value, bool), ApiError> {
+        let about = self.about(cx, name);
+        let key = self.key(&cx.namespace, name);
+        let existing = self.fetch(&key).await.map_err(|e| about.error(e))?.ok_or_else(|| about.not_found())?;
+        let mut object = self.object(&existing.raw)?;
+        let mut preconditions =
+            Preconditions { uid: options.uid.clone(), resource_version: options.resource_version.clone() };
+        let grace = self.before_delete(cx, &mut object, options)?;
+        if grace == Grace::Pending {
+            return Ok((self.deleted(cx, object), false));
+        }
+        let holds = !finalizers(&object).is_empty() || self.propagation_finalizers(&object, options).is_some();
+        let mut ignore_not_found = None;
+        let mut out = None;
+        if grace != Grace::None || holds {
+            match self.mark(cx, name, &key, &preconditions, options, guard).await? {
+                Marked::Waiting(object) => return Ok((*object, false)),
+                Marked::AlreadyDeleting => {
+                    let object = self.after_delete(state, cx, object).await;
+                    return Ok((self.deleted(cx, object), false));
+                }
+                Marked::DeleteNow(None) => {}
+                Marked::DeleteNow(Some(object)) => {
+                    if preconditions.resource_version.is_some() {
+                        preconditions.resource_version =
+                            object.path(&["metadata", "resourceVersion"]).as_str().map(str::to_owned);
+                    }
+                    ignore_not_found = Some(object.clone());
+                    out = Some(object);
+                }
+            }
+        }
+        if cx.dry_run
+            && let Some(out) = out
+        {
+            return Ok((*out, true));
+        }
+        match self.remove(cx, name, &key, &preconditions, Some(guard)).await {
+            Ok(object) => {
+                let object = self.after_delete(state, cx, object).await;
+                Ok((self.deleted(cx, object), true))
+            }
+            Err(e) if e.is_not_found() && ignore_not_found.is_some() => {
+                let object = self.after_delete(state, cx, *ignore_not_found.expect("checked above")).await;
+                Ok((self.deleted(cx, object), true))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Deletes an object whose last finalizer is gone; that it is gone already is fine.
+    pub(super) async fn delete_finalized(
+        &self,
+        state: &AppState,
+        cx: &RequestContext,
+        name: &str,
+        preconditions: &Preconditions,
+    ) -> Result<(), ApiError> {
+        let key = self.key(&cx.namespace, name);
+        match self.remove(cx, name, &key, preconditions, None).await {
+            Ok(object) => drop(self.after_delete(state, cx, object).await),
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    async fn after_delete(&self, state: &AppState, cx: &RequestContext, object: Value) -> Value {
+        if !cx.dry_run
+            && let Some(hooks) = self.strategy.hooks()
+        {
+            hooks.after_delete(state, cx, &object).await;
+        }
+        object
+    }
+
+    /// What the client gets for a deleted object.
+    fn deleted(&self, cx: &RequestContext, object: Value) -> Value {
+        if self.returns_deleted_object() {
+            return object;
+        }
+        let meta = object.get("metadata");
+        let mut details = value!({
+            "name": meta.get("name").str_or_empty(),
+            "kind": &*self.resource.plural,
+            "uid": meta.get("uid").str_or_empty(),
+        });
+        if !cx.group.is_empty() {
+            details.set("group", cx.group.as_str());
+        }
+        value!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "details": details})
+    }
+
+    /// upstream: ReturnDeletedObject, set by hand for these
+    fn returns_deleted_object(&self) -> bool {
+        matches!(
+            (&*self.resource.group, &*self.resource.plural),
+            ("", "pods" | "services" | "serviceaccounts" | "podtemplates" | "resourcequotas" | "persistentvolumes" | "persistentvolumeclaims")
+        )
+    }
+
+    /// upstream: registry/rest/delete.go: BeforeDelete
+    fn before_delete(&self, cx: &RequestContext, object: &mut Value, options: &DeleteOptions) -> Result<Grace, ApiError> {
+        self.check_preconditions(object, options)?;
+        let requested = options.grace_period_seconds.map(|s| if s < 0 { 1 } else { s });
+        let options = DeleteOptions { grace_period_seconds: requested, ..options.clone() };
+        let Some(default) = self.strategy.grace_period(object, &options) else { return Ok(Grace::None) };
+        let meta = object.field_mut("metadata");
+        if let Some(deletion) = timestamp(meta.get("deletionTimestamp")) {
+            let current = meta.get("deletionGracePeriodSeconds").as_i64().unwrap_or(0);
+            if current == 0 {
+                return Ok(Grace::None);
+            }
+            let current = if current < 0 { 1 } else { current };
+            let Some(mut period) = requested.filter(|r| *r < current) else { return Ok(Grace::Pending) };
+            let mut at = deletion - SignedDuration::from_secs(current) + SignedDuration::from_secs(period);
+            if at < cx.now {
+                at = cx.now;
+                if period != 0 {
+                    period = 1;
+                }
+            }
+            meta.set("deletionTimestamp", time_text(at));
+            meta.set("deletionGracePeriodSeconds", period);
+            return Ok(Grace::Marked(period));
+        }
+        let period = default;
+        meta.set("deletionTimestamp", time_text(cx.now + SignedDuration::from_secs(period)));
+        meta.set("deletionGracePeriodSeconds", period);
+        let generation = meta.get("generation").as_i64().unwrap_or(0);
+        if generation > 0 {
+            meta.set("generation", generation + 1);
+        }
+        Ok(Grace::Marked(period))
+    }
+
+    fn check_preconditions(&self, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
+        let meta = object.get("metadata");
+        let conflict = |what: String| {
+            let name = meta.get("name").str_or_empty();
+            Err(ApiError::conflict(&self.resource.group, &self.resource.kind, name, what))
+        };
+        let (uid, rv) = (meta.get("uid").str_or_empty(), meta.get("resourceVersion").str_or_empty());
+        if let Some(wanted) = &options.uid
+            && wanted != uid
+        {
+            return conflict(format!(
+                "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+            ));
+        }
+        if let Some(wanted) = &options.resource_version
+            && wanted != rv
+        {
+            return conflict(format!(
+                "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({rv}). The object might have been modified"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The finalizers that garbage collection needs, if they differ from what is there.
+    fn propagation_finalizers(&self, object: &Value, options: &DeleteOptions) -> Option<Vec<Value>> {
+        let has = finalizers(object);
+        let (orphan, foreground) = self.propagation(&has, options);
+        let mut wanted: Vec<&str> = has.iter().copied().filter(|f| *f != ORPHAN && *f != FOREGROUND).collect();
+        if orphan {
+            wanted.push(ORPHAN);
+        }
+        if foreground {
+            wanted.push(FOREGROUND);
+        }
+        let same = wanted.iter().all(|f| has.contains(f)) && has.iter().all(|f| wanted.contains(f));
+        (!same).then(|| wanted.into_iter().map(Value::from).collect())
+    }
+
+    fn propagation(&self, has: &[&str], options: &DeleteOptions) -> (bool, bool) {
+        let default = self.strategy.default_propagation();
+        if let Some(orphan) = options.orphan_dependents {
+            return (orphan, false);
+        }
+        match options.propagation_policy.as_deref() {
+            Some("Orphan") => return (true, false),
+            Some("Background") => return (false, false),
+            Some("Foreground") => return (false, true),
+            _ => {}
+        }
+        match has.iter().find(|f| matches!(**f, ORPHAN | FOREGROUND)) {
+            Some(&ORPHAN) => (true, false),
+            Some(_) => (false, true),
+            None => (default == DefaultPropagation::Orphan, false),
+        }
+    }
+
+    /// Marks an object as being deleted.
+    async fn mark(
+        &self,
+        cx: &RequestContext,
+        name: &str,
+        key: &str,
+        preconditions: &Preconditions,
+        options: &DeleteOptions,
+        guard: &dyn Guard,
+    ) -> Result<Marked, ApiError> {
+        let mut change = Marking { store: self, cx, options, guard, pending: false, grace: 0 };
+        let written = self.guaranteed_update(cx, self.about(cx, name), key, preconditions, &mut change).await;
+        match written {
+            Ok(object) if change.pending || change.grace > 0 => Ok(Marked::Waiting(Box::new(object))),
+            Ok(object) => Ok(Marked::DeleteNow(Some(Box::new(object)))),
+            Err(Stop::DeleteNow) => Ok(Marked::DeleteNow(None)),
+            Err(Stop::AlreadyDeleting | Stop::Finalized(_)) => Ok(Marked::AlreadyDeleting),
+            Err(Stop::Error(e)) => Err(e),
+        }
+    }
+
+    /// Removes the key.
+    async fn remove(
+        &self,
+        cx: &RequestContext,
+        name: &str,
+        key: &str,
+        preconditions: &Preconditions,
+        guard: Option<&dyn Guard>,
+    ) -> Result<Value, ApiError> {
+        let about = self.about(cx, name);
+        let full_key = self.full_key(key);
+        let mut existing = self.fetch(key).await.map_err(|e| about.error(e))?;
+        for _ in 0..MAX_ROUNDS {
+            let Some(current) = existing else { return Err(about.not_found()) };
+            let object = self.object(&current.raw)?;
+            preconditions.check(&full_key, &object).map_err(|e| about.error(e))?;
+            if let Some(guard) = guard {
+                guard.on_delete(&object).await?;
+            }
+            if cx.dry_run {
+                return Ok(object);
+            }
+            match self.etcd.delete(&full_key, current.revision).await.map_err(|e| about.error(e))? {
+                Written::Done(revision) => return Ok(with_revision(object, revision)),
+                Written::Stale(now) => {
+                    existing = now.map(|kv| self.existing(&kv)).transpose().map_err(|e| about.error(e))?;
+                }
+            }
+        }
+        Err(about.stale())
+    }
+
+    /// Deletes all objects that a list finds; returns that list.
+    ///
+    /// # Errors
+    /// The first error of a deletion; the others go on.
+    pub async fn delete_collection(
+        &self,
+        state: &AppState,
+        cx: &RequestContext,
+        list: &ListOptions,
+        options: &DeleteOptions,
+        guard: &dyn Guard,
+    ) -> Result<List, ApiError> {
+        let found = self.list(self.about(cx, ""), &cx.namespace, list).await?;
+        let targets: Vec<(String, String)> =
+            found.entries.iter().map(|e| (e.namespace().to_owned(), e.name().to_owned())).collect();
+        let mut results = futures::stream::iter(targets)
+            .map(|(namespace, name)| async move {
+                let cx = RequestContext { namespace, name: name.clone(), ..cx.clone() };
+                match self.delete(state, &cx, &name, options, guard).await {
+                    Err(e) if !e.is_not_found() => Err(e),
+                    _ => Ok(()),
+                }
+            })
+            .buffer_unordered(COLLECTION_WORKERS);
+        while let Some(result) = results.next().await {
+            result?;
+        }
+        drop(results);
+        Ok(found)
+    }
+}
+
+enum Marked {
+    /// Somebody else finishes the deletion.
+    Waiting(Box<Value>),
+    /// Nothing holds it; the object if it was written once more.
+    DeleteNow(Option<Box<Value>>),
+    /// It was marked before.
+    AlreadyDeleting,
+}
+
+struct Marking<'a> {
+    store: &'a Store,
+    cx: &'a RequestContext,
+    options: &'a DeleteOptions,
+    guard: &'a dyn Guard,
+    pending: bool,
+    grace: i64,
+}
+
+#[async_trait]
+impl Change for Marking<'_> {
+    async fn change(&mut self, old: &Value) -> Result<Value, Stop> {
+        if old.is_null() {
+            return Err(self.store.about(self.cx, &self.cx.name).not_found().into());
+        }
+        self.guard.on_delete(old).await?;
+        let mut object = old.clone();
+        let grace = self.store.before_delete(self.cx, &mut object, self.options)?;
+        if grace == Grace::Pending {
+            return Err(Stop::AlreadyDeleting);
+        }
+        if let Some(finalizers) = self.store.propagation_finalizers(&object, self.options) {
+            let meta = object.field_mut("metadata");
+            if finalizers.is_empty() {
+                meta.remove("finalizers");
+            } else {
+                meta.set("finalizers", Value::List(finalizers));
+            }
+        }
+        self.pending = !finalizers(&object).is_empty();
+        match grace {
+            Grace::Marked(seconds) => self.grace = seconds,
+            _ if self.pending => mark_as_deleting(&mut object, self.cx.now),
+            _ => return Err(Stop::DeleteNow),
+        }
+        Ok(object)
+    }
+}
+
+fn mark_as_deleting(object: &mut Value, now: Timestamp) {
+    let meta = object.field_mut("metadata");
+    let before = timestamp(meta.get("deletionTimestamp"));
+    let generation = meta.get("generation").as_i64().unwrap_or(0);
+    if before.is_none() && generation > 0 {
+        meta.set("generation", generation + 1);
+    }
+    if before.is_none_or(|t| t > now) {
+        meta.set("deletionTimestamp", time_text(now));
+    }
+    meta.set("deletionGracePeriodSeconds", 0);
+}
+
+fn finalizers(object: &Value) -> Vec<&str> {
+    object.path(&["metadata", "finalizers"]).items().iter().filter_map(Value::as_str).collect()
+}
+
+fn timestamp(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+fn time_text(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,344 @@
+//! One implementation of all verbs for all resources, in upstream's order of steps.
+//!
+//! upstream: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go
+
+mod create;
+mod delete;
+mod list;
+mod update;
+mod watch;
+
+use std::sync::Arc;
+
+use apimachinery::status::ApiError;
+use apimachinery::value::Value;
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::errors::About;
+use super::resource::Resource;
+use super::stored::Stored;
+use super::strategy::{RequestContext, Strategy};
+use crate::storage::etcd::Written;
+use crate::storage::lease::Leases;
+use crate::storage::{Cache, Etcd, Feed, Kv, StorageError};
+
+pub use list::{List, ListOptions, Match, Selection};
+pub use update::Updater;
+pub use watch::{ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions};
+
+/// Rounds of an update that keeps losing races before it gives up.
+const MAX_ROUNDS: usize = 1000;
+
+/// The request's admission and checks that run between validation and storing.
+#[async_trait]
+pub trait Guard: Send + Sync {
+    /// May this object be created?
+    ///
+    /// # Errors
+    /// What the client gets if not.
+    async fn on_create(&self, _object: &Value) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// May the object change so?
+    ///
+    /// # Errors
+    /// What the client gets if not.
+    async fn on_update(&self, _object: &Value, _old: &Value) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// May this object be deleted?
+    ///
+    /// # Errors
+    /// What the client gets if not.
+    async fn on_delete(&self, _old: &Value) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// The server's own writes are not subject to admission.
+#[derive(Clone, Copy, Debug)]
+pub struct Unguarded;
+
+impl Guard for Unguarded {}
+
+/// An object as it is in etcd or in the cache.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    /// In the cache's form, with resourceVersion.
+    pub raw: Bytes,
+    /// mod revision.
+    pub revision: i64,
+}
+
+/// What must hold for an object to be changed or deleted.
+#[derive(Clone, Debug, Default)]
+pub struct Preconditions {
+    /// Its UID.
+    pub uid: Option<String>,
+    /// Its resourceVersion.
+    pub resource_version: Option<String>,
+}
+
+impl Preconditions {
+    fn check(&self, key: &str, object: &Value) -> Result<(), StorageError> {
+        let meta = object.get("metadata");
+        for (wanted, field, what) in
+            [(&self.uid, "uid", "UID"), (&self.resource_version, "resourceVersion", "ResourceVersion")]
+        {
+            let has = meta.get(field).str_or_empty();
+            if let Some(wanted) = wanted
+                && wanted != has
+            {
+                let message = format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}"
+                );
+                return Err(StorageError::Precondition { key: key.to_owned(), message });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The storage of one resource.
+pub struct Store {
+    /// What it is.
+    pub resource: Arc<Resource>,
+    /// What it does differently.
+    pub strategy: &'static dyn Strategy,
+    /// Its codec.
+    pub stored: Stored,
+    /// Its watch cache.
+    pub cache: Arc<Cache>,
+    etcd: Etcd,
+    feed: Arc<Feed>,
+    leases: Arc<Leases>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.resource.group_resource())
+    }
+}
+
+impl Store {
+    /// The store of a resource whose cache is fed by `feed`.
+    pub fn new(
+        resource: Arc<Resource>,
+        strategy: &'static dyn Strategy,
+        cache: Arc<Cache>,
+        etcd: Etcd,
+        feed: Arc<Feed>,
+        leases: Arc<Leases>,
+    ) -> Self {
+        let stored = Stored::new(Arc::clone(&resource), strategy);
+        Self { resource, strategy, stored, cache, etcd, feed, leases }
+    }
+
+    /// Key below the resource's prefix.
+    pub fn key(&self, namespace: &str, name: &str) -> String {
+        if self.resource.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+    }
+
+    fn full_key(&self, key: &str) -> String {
+        format!("{}{key}", self.cache.prefix())
+    }
+
+    pub(crate) fn about<'a>(&'a self, cx: &'a RequestContext, name: &'a str) -> About<'a> {
+        About { group: &cx.group, resource: &self.resource.plural, name }
+    }
+
+    fn own<'a>(&'a self, name: &'a str) -> About<'a> {
+        About { group: &self.resource.group, resource: &self.resource.plural, name }
+    }
+
+    /// The feed of the cache, for consistent reads.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// The object as etcd has it now; 404 if it is not there.
+    ///
+    /// # Errors
+    /// 404; if etcd cannot be reached.
+    pub async fn get_raw(&self, about: About<'_>, namespace: &str, name: &str) -> Result<Existing, ApiError> {
+        let key = self.key(namespace, name);
+        self.fetch(&key).await.map_err(|e| about.error(e))?.ok_or_else(|| about.not_found())
+    }
+
+    /// The object, at least as new as a revision, from the cache (`0`: whatever is there).
+    ///
+    /// # Errors
+    /// 404; 504 if the revision is in the future.
+    pub async fn get_raw_since(
+        &self,
+        about: About<'_>,
+        namespace: &str,
+        name: &str,
+        revision: u64,
+    ) -> Result<Existing, ApiError> {
+        self.feed.wait_for(revision).await.map_err(|e| about.error(e))?;
+        match self.cache.get(&self.key(namespace, name)) {
+            Some(entry) => Ok(Existing { raw: entry.raw.clone(), revision: entry.rv.cast_signed() }),
+            None => Err(about.not_found()),
+        }
+    }
+
+    /// The object as etcd has it now, as a tree.
+    ///
+    /// # Errors
+    /// 404; if etcd cannot be reached.
+    pub async fn get(&self, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        let existing = self.get_raw(self.own(name), namespace, name).await?;
+        self.object(&existing.raw)
+    }
+
+    /// The object out of the cache, which may lag a little.
+    pub fn cached(&self, namespace: &str, name: &str) -> Option<Value> {
+        let entry = self.cache.get(&self.key(namespace, name))?;
+        self.object(&entry.raw).ok()
+    }
+
+    /// All objects of the cache, of one namespace or (empty) of all.
+    pub fn cached_list(&self, namespace: &str) -> Vec<Value> {
+        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let Some((tree, _)) = self.cache.snapshot() else { return Vec::new() };
+        tree.range(&prefix, "").filter_map(|e| self.object(&e.raw).ok()).collect()
+    }
+
+    pub(crate) fn object(&self, raw: &[u8]) -> Result<Value, ApiError> {
+        self.stored.to_object(raw).map_err(ApiError::internal)
+    }
+
+    async fn fetch(&self, key: &str) -> Result<Option<Existing>, StorageError> {
+        let (kv, _) = self.etcd.get(&self.full_key(key)).await?;
+        kv.map(|kv| self.existing(&kv)).transpose()
+    }
+
+    fn existing(&self, kv: &Kv) -> Result<Existing, StorageError> {
+        let raw = self.stored.to_cached(&kv.value, kv.mod_revision.cast_unsigned()).map_err(|e| {
+            StorageError::Corrupt { key: String::from_utf8_lossy(&kv.key).into_owned(), source: Box::new(e) }
+        })?;
+        Ok(Existing { raw, revision: kv.mod_revision })
+    }
+
+    fn from_cache(&self, key: &str) -> Option<Existing> {
+        let entry = self.cache.get(key)?;
+        Some(Existing { raw: entry.raw.clone(), revision: entry.rv.cast_signed() })
+    }
+
+    async fn lease(&self, cx: &RequestContext) -> Result<i64, StorageError> {
+        match self.strategy.ttl_seconds(cx) {
+            Some(ttl) => self.leases.get(ttl).await,
+            None => Ok(0),
+        }
+    }
+
+    /// Reads, changes and writes an object until no one else wrote in between. `Err` of `change` ends it.
+    async fn guaranteed_update<C: Change + ?Sized>(
+        &self,
+        cx: &RequestContext,
+        about: About<'_>,
+        key: &str,
+        preconditions: &Preconditions,
+        change: &mut C,
+    ) -> Result<Value, Stop> {
+        let full_key = self.full_key(key);
+        let api = |e| Stop::Error(about.error(e));
+        let mut existing = self.from_cache(key);
+        let mut fresh = false;
+        if existing.is_none() {
+            existing = self.fetch(key).await.map_err(api)?;
+            fresh = true;
+        }
+        for _ in 0..MAX_ROUNDS {
+            let old = match &existing {
+                Some(existing) => self.object(&existing.raw).map_err(Stop::Error)?,
+                None => Value::Null,
+            };
+            let revision = existing.as_ref().map_or(0, |e| e.revision);
+            let checked = if old.is_null() { Ok(()) } else { preconditions.check(&full_key, &old).map_err(api) };
+            let changed = match checked {
+                Ok(()) => change.change(&old).await,
+                Err(stop) => Err(stop),
+            };
+            let new = match changed {
+                Ok(new) => new,
+                Err(stop) if fresh => return Err(stop),
+                Err(stop) => {
+                    // it may have been the fault of a cache that lags behind
+                    existing = self.fetch(key).await.map_err(api)?;
+                    fresh = true;
+                    if existing.as_ref().map_or(0, |e| e.revision) == revision {
+                        return Err(stop);
+                    }
+                    continue;
+                }
+            };
+            let data = self.stored.encode(&new);
+            if let Some(same) = &existing {
+                let unchanged = self
+                    .stored
+                    .to_cached(&data, same.revision.cast_unsigned())
+                    .is_ok_and(|bytes| bytes == same.raw);
+                if unchanged && fresh {
+                    return Ok(old);
+                }
+                if unchanged {
+                    existing = self.fetch(key).await.map_err(api)?;
+                    fresh = true;
+                    if existing.as_ref().map_or(0, |e| e.revision) == revision {
+                        return Ok(old);
+                    }
+                    continue;
+                }
+            }
+            if cx.dry_run {
+                return Ok(new);
+            }
+            let lease = self.lease(cx).await.map_err(api)?;
+            match self.etcd.update(&full_key, data, revision, lease).await.map_err(api)? {
+                Written::Done(revision) => return Ok(with_revision(new, revision)),
+                Written::Stale(now) => {
+                    existing = now.map(|kv| self.existing(&kv)).transpose().map_err(api)?;
+                    fresh = true;
+                }
+            }
+        }
+        Err(Stop::Error(about.stale()))
+    }
+}
+
+/// Sets metadata.resourceVersion.
+fn with_revision(mut object: Value, revision: i64) -> Value {
+    object.set_path(&["metadata", "resourceVersion"], revision.to_string().into());
+    object
+}
+
+/// Why `guaranteed_update` stopped without writing.
+#[derive(Debug)]
+enum Stop {
+    /// An error for the client.
+    Error(ApiError),
+    /// The object is to be deleted at once.
+    DeleteNow,
+    /// The object is being deleted already; nothing to change.
+    AlreadyDeleting,
+    /// The last finalizer went: the object (given) is to be deleted.
+    Finalized(Box<Value>),
+}
+
+impl From<ApiError> for Stop {
+    fn from(e: ApiError) -> Self {
+        Self::Error(e)
+    }
+}
+
+/// One change in a `guaranteed_update`; called again when somebody else was faster.
+#[async_trait]
+trait Change: Send {
+    /// The new object for an old one (null if there is none).
+    async fn change(&mut self, old: &Value) -> Result<Value, Stop>;
+}
