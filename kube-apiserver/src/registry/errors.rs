@@ -39,7 +39,7 @@ impl About<'_> {
             StorageError::NotFound { .. } => self.not_found(),
             StorageError::Exists { .. } => ApiError::already_exists(self.group, self.resource, self.name),
             StorageError::Precondition { .. } => ApiError::conflict(self.group, self.resource, self.name, error),
-            StorageError::Compacted => expired(),
+            StorageError::Compacted => ApiError::expired("The resourceVersion for the provided watch is too old."),
             StorageError::FutureRevision { wanted, current } => too_large_revision(wanted, current),
             StorageError::NotReady => ApiError::too_many_requests("storage is (re)initializing", 1),
             StorageError::TooLarge => ApiError::new(500, "".into(), error.to_string()),
@@ -53,14 +53,15 @@ impl About<'_> {
     }
 }
 
-/// 410 of a revision that etcd has compacted.
-pub fn expired() -> ApiError {
-    ApiError::expired("The resourceVersion for the provided watch is too old.")
-}
-
 /// 410 of a continue token that is too old, with a token that continues at the newest revision.
-pub fn expired_continue() -> ApiError {
-    ApiError::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
+pub fn expired_continue(token: &str) -> ApiError {
+    ApiError::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
+         the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
+         Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
+         deleted between the time the first chunk was returned and now may show up in the list.",
+    )
+    .with_continue(token)
 }
 
 /// 504 of a revision that is not there yet.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use apimachinery::field::Errors;
+use apimachinery::names;
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
 use async_trait::async_trait;
@@ -51,8 +52,15 @@ pub struct RequestContext {
     pub warnings: Warnings,
 }
 
+impl RequestContext {
+    /// Now, as stored times are written.
+    pub fn now_text(&self) -> String {
+        self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
 /// Which names are allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum NameRule {
     /// RFC 1123 subdomain, up to 253 characters: the rule of most resources.
     Dns1123Subdomain,
@@ -62,8 +70,21 @@ pub enum NameRule {
     Dns1035Label,
     /// A path segment: no `/`, `%`, `.` or `..`: RBAC.
     PathSegment,
-    /// The strategy's validation checks names by itself.
-    Custom(fn(name: &str, prefix: bool) -> Vec<String>),
+    /// A rule of the kind's own: what is wrong with a name.
+    Custom(names::Rule),
+}
+
+impl NameRule {
+    /// The rule as a function.
+    pub fn rule(self) -> names::Rule {
+        match self {
+            Self::Dns1123Subdomain => names::dns1123_subdomain,
+            Self::Dns1123Label => names::dns1123_label,
+            Self::Dns1035Label => names::dns1035_label,
+            Self::PathSegment => names::path_segment_name,
+            Self::Custom(rule) => rule,
+        }
+    }
 }
 
 /// DeleteOptions as the deletion code reads them.
@@ -205,6 +226,11 @@ pub trait Strategy: Send + Sync + 'static {
     /// follows the path through the object.
     fn field_value(&self, obj: &Value, label: &str) -> Option<String> {
         Some(ordinary::field_value(obj, label))
+    }
+
+    /// True if `field_value` does more than follow the path to a string.
+    fn computes_fields(&self) -> bool {
+        false
     }
 
     /// Seconds after which objects vanish by themselves (events).

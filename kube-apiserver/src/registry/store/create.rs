@@ -3,14 +3,15 @@
 //! upstream: registry/generic/registry/store.go: Create; registry/rest/create.go: BeforeCreate
 
 use apimachinery::field::Errors;
+use apimachinery::{names, object_meta};
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
 use rand::Rng;
 
 use super::{Guard, Store, with_revision};
 use crate::registry::admit::Admitted;
-use crate::registry::metadata;
-use crate::registry::strategy::{NameRule, RequestContext};
+
+use crate::registry::strategy::RequestContext;
 use crate::state::AppState;
 use crate::storage::StorageError;
 
@@ -102,10 +103,11 @@ impl Store {
         self.strategy.prepare_create(cx, object);
         let mut errs = Errors::new();
         let root = Cursor::root(object);
-        metadata::validate(root.field("metadata"), self.resource.namespaced, self.strategy.name_rule(), &mut errs);
+        let meta = root.field("metadata");
+        object_meta::validate(meta, self.resource.namespaced, self.strategy.name_rule().rule(), &mut errs);
         self.strategy.validate_create(cx, root, &mut errs);
-        if errs.is_empty() && self.strategy.name_rule() != NameRule::PathSegment {
-            metadata::validate(root.field("metadata"), self.resource.namespaced, NameRule::PathSegment, &mut errs);
+        if errs.is_empty() {
+            object_meta::validate(meta, self.resource.namespaced, names::path_segment_name, &mut errs);
         }
         self.refuse(object, &errs)?;
         for warning in self.strategy.warnings_create(cx, root) {

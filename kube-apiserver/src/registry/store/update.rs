@@ -3,6 +3,7 @@
 //! upstream: registry/generic/registry/store.go: Update; registry/rest/update.go: BeforeUpdate
 
 use apimachinery::field::{BadValue, Errors, Path};
+use apimachinery::{names, object_meta};
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
 use async_trait::async_trait;
@@ -10,8 +11,7 @@ use async_trait::async_trait;
 use super::create::ensure_namespace;
 use super::{Change, Guard, Preconditions, Stop, Store};
 use crate::registry::admit::Admitted;
-use crate::registry::metadata;
-use crate::registry::strategy::{NameRule, RequestContext};
+use crate::registry::strategy::RequestContext;
 use crate::state::AppState;
 
 /// Makes the new object from the old one: a PUT's body, or a patch applied.
@@ -173,8 +173,8 @@ impl Store {
         let mut errs = Errors::new();
         let (root, old_root) = (Cursor::root(object), Cursor::root(old));
         let meta = root.field("metadata");
-        metadata::validate(meta, self.resource.namespaced, NameRule::PathSegment, &mut errs);
-        metadata::validate_update(meta, old_root.field("metadata"), &mut errs);
+        object_meta::validate(meta, self.resource.namespaced, names::path_segment_name, &mut errs);
+        object_meta::validate_update(meta, old_root.field("metadata"), &mut errs);
         match cx.subresource.as_str() {
             "" => self.strategy.validate_update(cx, root, old_root, &mut errs),
             "status" => self.strategy.validate_status_update(cx, root, old_root, &mut errs),
