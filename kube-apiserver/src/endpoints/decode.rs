@@ -1,0 +1,165 @@
+//! Bodies to objects: decode in the media type, check apiVersion and kind, default, turn into the hub version.
+//!
+//! upstream: endpoints/handlers/{create,rest}.go: transformDecodeError; runtime/serializer
+use apimachinery::codec::{json, protobuf, yaml};
+use apimachinery::status::ApiError;
+use apimachinery::schema::{self, Type};
+use apimachinery::value::Value;
+
+use super::negotiation::Media;
+use super::options::FieldValidation;
+use crate::request::Warnings;
+
+/// What a body should be.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// `group/version`
+    pub api_version: &'a str,
+    /// Kind.
+    pub kind: &'a str,
+    /// Its type.
+    pub schema: &'a Type,
+}
+
+/// A body as a tree of the expected type, normalized, with apiVersion and kind set. Not defaulted.
+///
+/// # Errors
+/// 400 in upstream's words.
+pub fn object(
+    body: &[u8],
+    media: Media,
+    expected: Expected<'_>,
+    validation: FieldValidation,
+    warnings: &Warnings,
+) -> Result<Value, ApiError> {
+    let strict = validation != FieldValidation::Ignore;
+    let decoded = match media {
+        Media::Json => from_json(body, body, expected, strict)?,
+        Media::Yaml => from_yaml(body, expected, strict)?,
+        Media::Protobuf => from_protobuf(body, expected)?,
+    };
+    match (validation, decoded.strict_errors.is_empty()) {
+        (_, true) | (FieldValidation::Ignore, _) => {}
+        (FieldValidation::Warn, false) => decoded.strict_errors.iter().for_each(|e| warnings.add(e.as_str())),
+        (FieldValidation::Strict, false) => {
+            let text = format!("strict decoding error: {}", decoded.strict_errors.join(", "));
+            return Err(cannot_handle(&decoded.kind, version_of(&decoded.api_version), expected.kind, &text));
+        }
+    }
+    let mut value = decoded.value;
+    if decoded.api_version != expected.api_version {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({}) does not match the expected API version ({})",
+            decoded.api_version, expected.api_version
+        )));
+    }
+    value.set("apiVersion", expected.api_version);
+    value.set("kind", expected.kind);
+    Ok(value)
+}
+
+struct Body {
+    value: Value,
+    api_version: String,
+    kind: String,
+    strict_errors: Vec<String>,
+}
+
+fn from_json(text: &[u8], original: &[u8], expected: Expected<'_>, strict: bool) -> Result<Body, ApiError> {
+    let (api_version, kind) = json::type_meta(text)
+        .map_err(|e| unrecognized(expected.kind, &e.to_string(), original))?;
+    let (api_version, kind) = filled(api_version, kind, expected);
+    let schema = actual_type(&api_version, &kind, expected)?;
+    let options = json::DecodeOptions { strict, ..json::DecodeOptions::default() };
+    let decoded = json::decode(text, schema, &options)
+        .map_err(|e| cannot_handle(&kind, version_of(&api_version), expected.kind, &e.to_string()))?;
+    Ok(Body { value: decoded.value, api_version, kind, strict_errors: decoded.strict_errors })
+}
+
+fn from_yaml(text: &[u8], expected: Expected<'_>, strict: bool) -> Result<Body, ApiError> {
+    let converted = yaml::to_json(text).map_err(|e| unrecognized(expected.kind, &e.to_string(), text))?;
+    let mut body = from_json(&converted.json, text, expected, strict)?;
+    if strict {
+        let mut errors = converted.strict_errors;
+        errors.append(&mut body.strict_errors);
+        body.strict_errors = errors;
+    }
+    Ok(body)
+}
+
+fn from_protobuf(bytes: &[u8], expected: Expected<'_>) -> Result<Body, ApiError> {
+    if bytes.is_empty() {
+        return Err(unrecognized(expected.kind, "empty data", bytes));
+    }
+    if !bytes.starts_with(protobuf::MAGIC) {
+        let why = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
+        return Err(unrecognized(expected.kind, why, bytes));
+    }
+    let envelope =
+        protobuf::Envelope::parse(bytes).map_err(|e| unrecognized(expected.kind, &e.to_string(), bytes))?;
+    let (api_version, kind) = filled(envelope.api_version.to_owned(), envelope.kind.to_owned(), expected);
+    let schema = actual_type(&api_version, &kind, expected)?;
+    let value = protobuf::decode(envelope.raw, schema)
+        .map_err(|e| cannot_handle(&kind, version_of(&api_version), expected.kind, &e.to_string()))?;
+    Ok(Body { value, api_version, kind, strict_errors: Vec::new() })
+}
+
+/// What the body leaves out is what is expected.
+fn filled(api_version: String, kind: String, expected: Expected<'_>) -> (String, String) {
+    let kind = if kind.is_empty() { expected.kind.to_owned() } else { kind };
+    let api_version = if api_version.is_empty() { expected.api_version.to_owned() } else { api_version };
+    (api_version, kind)
+}
+
+/// The type of the body. Another kind than expected is refused.
+fn actual_type<'a>(api_version: &str, kind: &str, expected: Expected<'a>) -> Result<&'a Type, ApiError> {
+    if kind == expected.kind && api_version == expected.api_version {
+        return Ok(expected.schema);
+    }
+    let version = version_of(api_version);
+    let known = schema::kind(api_version, kind);
+    if kind == expected.kind && known.is_some() {
+        // another version of the same kind: refused by the caller, with the message for that
+        return Ok(expected.schema);
+    }
+    if known.is_none() {
+        let text = format!("no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            apimachinery::quote::quote(kind), apimachinery::quote::quote(api_version));
+        return Err(cannot_handle(kind, version, expected.kind, &text));
+    }
+    let text = format!("converting ({}) to ({}): unknown conversion", go_name(api_version, kind), go_name(expected.api_version, expected.kind));
+    Err(cannot_handle(kind, version, expected.kind, &text))
+}
+
+/// The name of a versioned Go type.
+fn go_name(api_version: &str, kind: &str) -> String {
+    format!("{}.{kind}", version_of(api_version))
+}
+
+fn version_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or(api_version, |(_, version)| version)
+}
+
+fn cannot_handle(kind: &str, version: &str, expected: &str, why: &str) -> ApiError {
+    let version = apimachinery::quote::quote(version);
+    ApiError::bad_request(format!("{kind} in version {version} cannot be handled as a {expected}: {why}"))
+}
+
+fn unrecognized(expected: &str, why: &str, body: &[u8]) -> ApiError {
+    let summary = summary(body);
+    ApiError::bad_request(format!(
+        "the object provided is unrecognized (must be of type {expected}): {why} ({summary})"
+    ))
+}
+
+/// The beginning of a body: text if it looks like JSON, else hexadecimal.
+fn summary(body: &[u8]) -> String {
+    const MAX: usize = 30;
+    let shown = &body[..body.len().min(MAX)];
+    let text = match body.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().map(|b| format!("{b:02x}")).collect(),
+    };
+    if body.len() > MAX { format!("{text} ...") } else { text }
+}
