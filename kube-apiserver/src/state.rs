@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::authorization::Authorizer;
 use crate::registry::Registry;
 use crate::registry::admit::AdmissionChain;
 
@@ -11,6 +12,8 @@ pub struct AppState {
     pub registry: Arc<Registry>,
     /// All admission plugins.
     pub admission: Arc<dyn AdmissionChain>,
+    /// May they: for permissions that a request needs besides its own.
+    pub authorizer: Arc<Authorizer>,
 }
 
 impl std::fmt::Debug for AppState {

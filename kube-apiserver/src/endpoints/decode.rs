@@ -8,6 +8,7 @@ use apimachinery::value::Value;
 
 use super::negotiation::Media;
 use super::options::FieldValidation;
+use crate::registry::resource;
 use crate::request::Warnings;
 
 /// What a body should be.
@@ -55,6 +56,47 @@ pub fn object(
     }
     value.set("apiVersion", expected.api_version);
     value.set("kind", expected.kind);
+    Ok(value)
+}
+
+/// DeleteOptions of a body: of any group version, or without apiVersion and kind.
+///
+/// # Errors
+/// 400 in upstream's words.
+pub fn delete_options(body: &[u8], media: Media, api_version: &str) -> Result<Value, ApiError> {
+    let schema = schema::kind("meta.k8s.io/v1", "DeleteOptions").expect("the type is in the table");
+    let expected = Expected { api_version, kind: "DeleteOptions", schema };
+    let bad = |why: String| ApiError::bad_request(why);
+    let (value, has_version, kind) = match media {
+        Media::Protobuf => {
+            let envelope = protobuf::Envelope::parse(body).map_err(|e| bad(e.to_string()))?;
+            let value = protobuf::decode(envelope.raw, schema).map_err(|e| bad(e.to_string()))?;
+            (value, envelope.api_version.to_owned(), envelope.kind.to_owned())
+        }
+        Media::Json | Media::Yaml => {
+            let converted;
+            let text = if media == Media::Yaml {
+                converted = yaml::to_json(body).map_err(|e| bad(e.to_string()))?.json;
+                &converted
+            } else {
+                body
+            };
+            let (version, kind) = json::type_meta(text).map_err(|e| bad(e.to_string()))?;
+            let decoded = json::decode(text, schema, &json::DecodeOptions::default()).map_err(|e| bad(e.to_string()));
+            match (kind.as_str(), decoded) {
+                ("" | "DeleteOptions", Err(e)) => return Err(e),
+                (_, decoded) => (decoded.map(|d| d.value).unwrap_or_default(), version, kind),
+            }
+        }
+    };
+    let (has_version, kind) = filled(has_version, kind, expected);
+    if kind != "DeleteOptions" {
+        return Err(bad(format!(
+            "no kind {} is registered for version {} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"",
+            apimachinery::quote::quote(&kind),
+            apimachinery::quote::quote(&has_version)
+        )));
+    }
     Ok(value)
 }
 
@@ -123,8 +165,12 @@ fn actual_type<'a>(api_version: &str, kind: &str, expected: Expected<'a>) -> Res
         return Ok(expected.schema);
     }
     if known.is_none() {
-        let text = format!("no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-            apimachinery::quote::quote(kind), apimachinery::quote::quote(api_version));
+        let text = format!(
+            "no kind {} is registered for version {} in scheme {}",
+            apimachinery::quote::quote(kind),
+            apimachinery::quote::quote(api_version),
+            apimachinery::quote::quote(resource::scheme_of(expected.api_version))
+        );
         return Err(cannot_handle(kind, version, expected.kind, &text));
     }
     let text = format!("converting ({}) to ({}): unknown conversion", go_name(api_version, kind), go_name(expected.api_version, expected.kind));

@@ -7,10 +7,14 @@ pub mod columns;
 pub mod core;
 pub mod defaulting;
 pub mod networking;
+pub mod errors;
 pub mod ordinary;
 pub mod pod_resources;
 pub mod rbac;
 pub mod resource;
+mod resource_table;
+pub mod store;
+pub mod stored;
 pub mod strategy;
 pub mod validation;
 
@@ -18,12 +22,27 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use apimachinery::resources::ResourceInfo;
+use apimachinery::schema::Type;
+use http::HeaderMap;
 use parking_lot::RwLock;
+
+use crate::request::Authorized;
+use crate::storage::lease::Leases;
+use crate::storage::{Cache, Etcd, Feed};
 
 pub use admit::{AdmissionChain, Admitted, Attributes, Operation};
 pub use ordinary::Ordinary;
-pub use resource::Resource;
+pub use resource::{Resource, Served};
+pub use store::Store;
 pub use strategy::{Creater, DeleteOptions, Hooks, NameRule, RequestContext, Strategy, Subresource};
+
+/// Who answers for a resource without storage: one line for each.
+pub fn virtual_resource(info: &'static ResourceInfo) -> Option<&'static dyn Creater> {
+    #[expect(clippy::match_single_binding, reason = "lines come with the resources")]
+    match (info.group, info.plural) {
+        _ => None,
+    }
+}
 
 /// The strategy of a resource: one line for each that does something special.
 pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
@@ -40,8 +59,185 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
     }
 }
 
+/// A resource without storage: a question that is answered at once (`subjectaccessreviews` …).
+#[derive(Clone)]
+pub struct Virtual {
+    /// The version asked for.
+    pub api_version: Box<str>,
+    /// Kind of the question.
+    pub kind: &'static str,
+    /// Its type.
+    pub schema: &'static Type,
+    /// It is asked in a namespace.
+    pub namespaced: bool,
+    /// Who answers.
+    pub creater: &'static dyn Creater,
+    /// A stand-in for contexts.
+    pub resource: Arc<Resource>,
+}
+
+impl Virtual {
+    /// The circumstances of a request.
+    pub fn context(&self, request: &Authorized, headers: &HeaderMap, dry_run: bool) -> RequestContext {
+        let user_agent = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        RequestContext {
+            user: Arc::clone(&request.user),
+            operation: Operation::Create,
+            resource: Arc::clone(&self.resource),
+            group: request.info.api_group.clone(),
+            version: request.info.api_version.clone(),
+            subresource: String::new(),
+            namespace: request.info.namespace.clone(),
+            name: request.info.name.clone(),
+            now: jiff::Timestamp::now(),
+            dry_run,
+            field_manager: String::new(),
+            user_agent: user_agent.to_owned(),
+            warnings: request.warnings.clone(),
+        }
+    }
+}
+
+/// What answers for a resource name.
+#[derive(Clone)]
+pub enum Found {
+    /// A resource with storage, in the version asked for.
+    Stored(Arc<Store>, Served),
+    /// A resource without.
+    Virtual(Virtual),
+}
+
+type Stores = HashMap<(Box<str>, Box<str>), Arc<Store>>;
+
 /// All resources with their stores.
-#[derive(Debug, Default)]
 pub struct Registry {
-    stores: RwLock<HashMap<(String, String), Arc<()>>>,
+    stores: RwLock<Stores>,
+    etcd: Etcd,
+    feed: Arc<Feed>,
+    leases: Arc<Leases>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Registry")
+    }
+}
+
+impl Registry {
+    /// The registry of all built-in resources; their caches fill in the background.
+    pub fn start(etcd: Etcd, enabled: impl Fn(&ResourceInfo, &str) -> bool) -> Arc<Self> {
+        let resources = resource_table::stored(enabled, etcd.prefix());
+        let prepared: Vec<_> = resources
+            .into_iter()
+            .map(|resource| {
+                let info = resource.info.expect("built-in resources have a table row");
+                prepare(Arc::new(resource), strategy(info))
+            })
+            .collect();
+        let feed = Feed::start(etcd.clone(), prepared.iter().map(|p| Arc::clone(&p.2)).collect());
+        let leases = Arc::new(Leases::new(etcd.clone()));
+        let registry = Self { stores: RwLock::default(), etcd, feed, leases };
+        for (resource, strategy, cache) in prepared {
+            registry.insert(resource, strategy, cache);
+        }
+        Arc::new(registry)
+    }
+
+    fn insert(&self, resource: Arc<Resource>, strategy: &'static dyn Strategy, cache: Arc<Cache>) -> Arc<Store> {
+        let store = Arc::new(Store::new(
+            Arc::clone(&resource),
+            strategy,
+            cache,
+            self.etcd.clone(),
+            Arc::clone(&self.feed),
+            Arc::clone(&self.leases),
+        ));
+        let mut stores = self.stores.write();
+        for served in &resource.served {
+            stores.insert((served.group.clone(), resource.plural.clone()), Arc::clone(&store));
+        }
+        store
+    }
+
+    /// Adds a resource while running (custom resources); returns when it can be read.
+    ///
+    /// # Errors
+    /// If storage does not answer.
+    pub async fn add(
+        &self,
+        resource: Resource,
+        strategy: &'static dyn Strategy,
+    ) -> Result<Arc<Store>, crate::storage::StorageError> {
+        let (resource, strategy, cache) = prepare(Arc::new(resource), strategy);
+        self.feed.add(Arc::clone(&cache)).await?;
+        Ok(self.insert(resource, strategy, cache))
+    }
+
+    /// Removes a resource that was added.
+    pub fn remove(&self, group: &str, plural: &str) {
+        if let Some(store) = self.stores.write().remove(&(group.into(), plural.into())) {
+            self.feed.remove(store.cache.prefix());
+        }
+    }
+
+    /// The store of a resource.
+    pub fn store(&self, group: &str, plural: &str) -> Option<Arc<Store>> {
+        self.stores.read().get(&(group.into(), plural.into())).cloned()
+    }
+
+    /// All stores, each once.
+    pub fn stores(&self) -> Vec<Arc<Store>> {
+        let mut all: Vec<_> = self.stores.read().values().cloned().collect();
+        all.sort_by_key(|s| Arc::as_ptr(s).addr());
+        all.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        all
+    }
+
+    /// What answers for a resource name in a group version.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Found> {
+        if let Some(store) = self.store(group, plural) {
+            let served = store.resource.version(group, version)?.clone();
+            return Some(Found::Stored(store, served));
+        }
+        let info = apimachinery::resources::find(group, version, plural)?;
+        let creater = virtual_resource(info)?;
+        let api_version = info.api_version(version);
+        let schema = apimachinery::schema::kind(&api_version, info.kind)?;
+        Some(Found::Virtual(Virtual {
+            resource: Arc::new(resource_table::without_storage(info, version)?),
+            api_version: api_version.into(),
+            kind: info.kind,
+            schema,
+            namespaced: info.namespaced,
+            creater,
+        }))
+    }
+
+    /// True if anything is served in a group version.
+    pub fn serves(&self, group: &str, version: &str) -> bool {
+        self.stores.read().values().any(|s| {
+            s.resource.served.iter().any(|v| &*v.group == group && &*v.version == version)
+        }) || apimachinery::resources::all().iter().any(|info| {
+            info.group == group && info.storage.is_none() && info.default_versions.contains(&version)
+        })
+    }
+
+    /// The feed of all caches.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// The connection to etcd, for what is no resource (allocators, peer leases).
+    pub fn etcd(&self) -> &Etcd {
+        &self.etcd
+    }
+}
+
+fn prepare(
+    resource: Arc<Resource>,
+    strategy: &'static dyn Strategy,
+) -> (Arc<Resource>, &'static dyn Strategy, Arc<Cache>) {
+    let stored = stored::Stored::new(Arc::clone(&resource), strategy);
+    let cache = Arc::new(Cache::new(resource.key_prefix.to_string(), Box::new(stored)));
+    (resource, strategy, cache)
 }

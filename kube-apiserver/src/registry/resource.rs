@@ -48,7 +48,7 @@ pub struct Resource {
     pub storage: Served,
     /// Encoding of the objects at rest.
     pub encoding: Encoding,
-    /// Key prefix below `--etcd-prefix`, with a leading slash: `/pods`.
+    /// Full prefix of its keys, with a slash at the end: `/registry/pods/`.
     pub key_prefix: Box<str>,
     /// There is a status subresource.
     pub has_status: bool,
@@ -56,6 +56,10 @@ pub struct Resource {
     pub has_generation: bool,
     /// The table row it came from, if built in.
     pub info: Option<&'static ResourceInfo>,
+    /// Fields that selectors may name besides name and namespace (custom resources).
+    pub selectable_fields: Vec<Box<str>>,
+    /// Subresources of a custom resource and their verbs.
+    pub subresources: Vec<(Box<str>, &'static [&'static str])>,
 }
 
 impl Resource {
@@ -64,8 +68,46 @@ impl Resource {
         self.served.iter().find(|s| &*s.group == group && &*s.version == version)
     }
 
+    /// The verbs of a subresource.
+    pub fn subresource(&self, name: &str) -> Option<&'static [&'static str]> {
+        match self.info {
+            Some(info) => info.subresource(name).map(|s| s.verbs),
+            None => self.subresources.iter().find(|(n, _)| &**n == name).map(|(_, verbs)| *verbs),
+        }
+    }
+
+    /// apiVersion and kind of the body of a create-like subresource.
+    pub fn subresource_kind(&self, name: &str, served: &Served) -> (String, String) {
+        match self.info.and_then(|i| i.subresource(name)) {
+            Some(sub) if sub.version.is_empty() => (served.api_version.to_string(), sub.kind.to_owned()),
+            Some(sub) if sub.group.is_empty() => (sub.version.to_owned(), sub.kind.to_owned()),
+            Some(sub) => (format!("{}/{}", sub.group, sub.version), sub.kind.to_owned()),
+            None => (served.api_version.to_string(), self.kind.to_string()),
+        }
+    }
+
+    /// True if a field selector may name the field.
+    pub fn selectable(&self, field: &str) -> bool {
+        matches!(field, "metadata.name" | "metadata.namespace")
+            || self.selectable_fields.iter().any(|f| f.strip_prefix('.').unwrap_or(f) == field)
+    }
+
+    /// The name of the scheme that upstream registers the kind in; some messages show it.
+    pub fn scheme(&self) -> &'static str {
+        scheme_of(&self.hub.api_version)
+    }
+
     /// `plural.group`, as error messages name it.
     pub fn group_resource(&self) -> String {
         if self.group.is_empty() { self.plural.to_string() } else { format!("{}.{}", self.plural, self.group) }
+    }
+}
+
+/// The name of the scheme that upstream registers a group version in; some messages show it.
+pub fn scheme_of(api_version: &str) -> &'static str {
+    match api_version.split('/').next() {
+        Some("apiregistration.k8s.io") => "k8s.io/kube-aggregator/pkg/apiserver/scheme/scheme.go:28",
+        Some("apiextensions.k8s.io") => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:52",
+        _ => "pkg/api/legacyscheme/scheme.go:30",
     }
 }

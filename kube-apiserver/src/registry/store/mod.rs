@@ -23,7 +23,8 @@ use crate::storage::etcd::Written;
 use crate::storage::lease::Leases;
 use crate::storage::{Cache, Etcd, Feed, Kv, StorageError};
 
-pub use list::{List, ListOptions, Match, Selection};
+pub use create::{ensure_namespace, generate_name};
+pub use list::{List, ListOptions, Match, Selection, parse_revision};
 pub use update::Updater;
 pub use watch::{ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions};
 

@@ -1,0 +1,257 @@
+//! Which code answers a resource request: by group, version, resource, subresource and method.
+//!
+//! upstream: staging/src/k8s.io/apiserver/pkg/endpoints/installer.go
+
+use std::sync::Arc;
+
+use apimachinery::status::{ApiError, Details, Reason};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+
+use super::negotiation::{self, Endpoint, Output};
+use super::query::Query;
+use super::{responses, verbs};
+use crate::body::Body;
+use crate::registry::admit::Operation;
+use crate::registry::errors::About;
+use crate::registry::resource::Served;
+use crate::registry::store::Store;
+use crate::registry::strategy::{RequestContext, Subresource};
+use crate::registry::{Found, Virtual};
+use crate::request::{Authorized, RequestInfo, UserInfo, Warnings};
+use crate::state::AppState;
+
+/// A request to a resource with storage, resolved.
+pub struct Scope {
+    /// Everything.
+    pub state: Arc<AppState>,
+    /// The resource's store.
+    pub store: Arc<Store>,
+    /// The version asked for.
+    pub served: Served,
+    /// What was asked for.
+    pub info: RequestInfo,
+    /// Who asks.
+    pub user: Arc<UserInfo>,
+    /// Warnings for the client.
+    pub warnings: Warnings,
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// Its query parameters.
+    pub query: Query,
+    /// Path of the request.
+    pub path: String,
+}
+
+impl Scope {
+    /// For errors about storage.
+    pub fn about(&self) -> About<'_> {
+        About { group: &self.info.api_group, resource: &self.info.resource, name: &self.info.name }
+    }
+
+    /// What the endpoint can do, for negotiation.
+    pub fn endpoint(&self, list: bool) -> Endpoint {
+        let tables = self.info.subresource.is_empty() || self.info.subresource != "scale" && !self.is_json_only();
+        Endpoint { tables, list, protobuf: !self.is_json_only(), routed: self.store.resource.info.is_some() }
+    }
+
+    fn is_json_only(&self) -> bool {
+        self.store.stored.cached_is_json()
+    }
+
+    /// What the answer is to look like.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn output(&self, list: bool) -> Result<Output, ApiError> {
+        negotiation::output(&self.headers, &self.query, self.endpoint(list))
+    }
+
+    /// Namespace that objects of this request live in: empty for cluster-scoped ones.
+    pub fn object_namespace(&self) -> &str {
+        if self.store.resource.namespaced { &self.info.namespace } else { "" }
+    }
+
+    /// The circumstances of a write.
+    pub fn context(&self, operation: Operation, dry_run: bool, field_manager: &str) -> RequestContext {
+        let user_agent = self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let manager = if field_manager.is_empty() { manager_of(user_agent) } else { field_manager.to_owned() };
+        RequestContext {
+            user: Arc::clone(&self.user),
+            operation,
+            resource: Arc::clone(&self.store.resource),
+            group: self.info.api_group.clone(),
+            version: self.info.api_version.clone(),
+            subresource: self.info.subresource.clone(),
+            namespace: self.object_namespace().to_owned(),
+            name: self.info.name.clone(),
+            now: now(),
+            dry_run,
+            field_manager: manager,
+            user_agent: user_agent.to_owned(),
+            warnings: self.warnings.clone(),
+        }
+    }
+}
+
+/// Now, to the second.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// The manager that a user agent gives: what is before the first slash, printable, at most 128 bytes.
+fn manager_of(user_agent: &str) -> String {
+    const MAX: usize = 128;
+    let mut out = String::new();
+    for c in user_agent.split('/').next().unwrap_or_default().chars() {
+        if !apimachinery::quote::is_printable(c) {
+            continue;
+        }
+        if out.len() + c.len_utf8() > MAX {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Answers an authorized request for a resource.
+pub async fn serve(state: Arc<AppState>, request: Authorized, http: Request<Body>) -> Response<Body> {
+    let headers = http.headers().clone();
+    match route(state, request, http).await {
+        Ok(response) => response,
+        Err(error) => responses::error(&error, &headers),
+    }
+}
+
+async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -> Result<Response<Body>, ApiError> {
+    let info = &request.info;
+    let found = state.registry.find(&info.api_group, &info.api_version, &info.resource);
+    let (store, served) = match found {
+        Some(Found::Stored(store, served)) => (store, served),
+        Some(Found::Virtual(resource)) => return verbs::create_virtual(state, resource, request, http).await,
+        None if state.registry.serves(&info.api_group, &info.api_version) => return Err(not_found()),
+        None => return Ok(responses::page_not_found()),
+    };
+    if !scope_fits(&store, info) {
+        return Err(not_found());
+    }
+    if !info.subresource.is_empty() {
+        return subresource(state, store, served, request, http).await;
+    }
+    let scope = scope(&state, store, served, request, &http);
+    let method = http.method().clone();
+    let named = scope.info.parts.len() > 1;
+    if scope.info.parts.len() > 2 {
+        return Err(not_found());
+    }
+    let watch_path = scope.info.verb == "watch" && scope.path.split('/').any(|p| p == "watch");
+    let in_namespace = !scope.store.resource.namespaced || !scope.info.namespace.is_empty();
+    match (&method, named) {
+        (&Method::GET | &Method::HEAD, false) => verbs::list(scope, watch_path).await,
+        (&Method::GET | &Method::HEAD, true) if watch_path => verbs::list(scope, true).await,
+        (&Method::GET | &Method::HEAD, true) if in_namespace => verbs::get(scope).await,
+        (&Method::POST, false) if in_namespace => verbs::create(scope, http).await,
+        (&Method::DELETE, false) if in_namespace => verbs::delete_collection(scope, http).await,
+        (&Method::PUT, true) if in_namespace => verbs::update(scope, http).await,
+        (&Method::PATCH, true) if in_namespace => verbs::patch(scope, http).await,
+        (&Method::DELETE, true) if in_namespace => verbs::delete(scope, http).await,
+        (_, true) if !in_namespace => Err(not_found()),
+        _ => Err(method_not_allowed()),
+    }
+}
+
+fn scope(
+    state: &Arc<AppState>,
+    store: Arc<Store>,
+    served: Served,
+    request: Authorized,
+    http: &Request<Body>,
+) -> Scope {
+    Scope {
+        state: Arc::clone(state),
+        store,
+        served,
+        info: request.info,
+        user: request.user,
+        warnings: request.warnings,
+        headers: http.headers().clone(),
+        query: Query::parse(http.uri().query().unwrap_or_default()),
+        path: http.uri().path().to_owned(),
+    }
+}
+
+/// A namespaced resource has no cluster-scoped objects, and the other way round.
+fn scope_fits(store: &Store, info: &RequestInfo) -> bool {
+    let resource = &store.resource;
+    if resource.namespaced {
+        return true;
+    }
+    info.namespace.is_empty() || &*resource.plural == "namespaces" && resource.group.is_empty()
+}
+
+async fn subresource(
+    state: Arc<AppState>,
+    store: Arc<Store>,
+    served: Served,
+    request: Authorized,
+    http: Request<Body>,
+) -> Result<Response<Body>, ApiError> {
+    let name = request.info.subresource.clone();
+    if let Some(special) = store.strategy.subresource(&name) {
+        return special_subresource(special, state, store, served, request, http).await;
+    }
+    let known = store.resource.subresource(&name);
+    let Some(verbs) = known else { return Err(not_found()) };
+    let method = http.method().clone();
+    let scope = scope(&state, store, served, request, &http);
+    let has = |verb: &str| verbs.contains(&verb);
+    match method {
+        Method::GET | Method::HEAD if has("get") => verbs::get(scope).await,
+        Method::PUT if has("update") => verbs::update(scope, http).await,
+        Method::PATCH if has("patch") => verbs::patch(scope, http).await,
+        _ => Err(method_not_allowed()),
+    }
+}
+
+async fn special_subresource(
+    special: &'static dyn Subresource,
+    state: Arc<AppState>,
+    store: Arc<Store>,
+    served: Served,
+    request: Authorized,
+    http: Request<Body>,
+) -> Result<Response<Body>, ApiError> {
+    match special.creater() {
+        Some(creater) if http.method() == Method::POST => {
+            let scope = scope(&state, store, served, request, &http);
+            verbs::create_subresource(scope, creater, http).await
+        }
+        Some(_) => Err(method_not_allowed()),
+        None => Ok(special.connect(&state, request, http).await),
+    }
+}
+
+/// A resource without storage.
+pub fn virtual_scope(resource: &Virtual, info: &RequestInfo) -> bool {
+    resource.namespaced == !info.namespace.is_empty() && info.parts.len() == 1
+}
+
+/// The 404 of a path below a known group version that leads nowhere.
+pub fn not_found() -> ApiError {
+    plain(StatusCode::NOT_FOUND, Reason::NotFound, "the server could not find the requested resource")
+}
+
+/// The 405 of a path that exists.
+pub fn method_not_allowed() -> ApiError {
+    plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Reason::MethodNotAllowed,
+        "the server does not allow this method on the requested resource",
+    )
+}
+
+fn plain(code: StatusCode, reason: Reason, message: &str) -> ApiError {
+    ApiError::new(code.as_u16(), reason, message).with_details(Details::default())
+}

@@ -1,0 +1,155 @@
+//! The table form: columns out of the resource table, cells out of the strategy.
+//!
+//! upstream: registry/rest/table.go; endpoints/handlers/response.go: asTable
+
+use apimachinery::codec::json;
+use apimachinery::schema;
+use apimachinery::status::ApiError;
+use apimachinery::value;
+use apimachinery::value::{Cursor, Value};
+use jiff::Timestamp;
+
+use super::dispatch::Scope;
+use super::encode::{self, Part, View};
+use super::negotiation::Output;
+use crate::registry::store::List;
+
+/// What of the object a row carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Include {
+    /// Its metadata.
+    Metadata,
+    /// All of it.
+    Object,
+    /// Nothing.
+    None,
+}
+
+/// Reads `includeObject`.
+///
+/// # Errors
+/// 400.
+pub fn include(scope: &Scope) -> Result<Include, ApiError> {
+    match scope.query.get("includeObject").unwrap_or_default() {
+        "" | "Metadata" => Ok(Include::Metadata),
+        "Object" => Ok(Include::Object),
+        "None" => Ok(Include::None),
+        other => Err(ApiError::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', 'Object', 'None', or empty",
+            apimachinery::quote::quote(other)
+        ))),
+    }
+}
+
+/// A table of one object in the hub version.
+///
+/// # Errors
+/// 400 for bad options.
+pub fn of_object(scope: &Scope, object: Value, version: &str, output: &Output) -> Result<Vec<u8>, ApiError> {
+    let include = include(scope)?;
+    let revision = object.path(&["metadata", "resourceVersion"]).clone();
+    let mut table = empty(scope, version, &object_columns(scope, &object));
+    if !revision.is_null() {
+        table.set_path(&["metadata", "resourceVersion"], revision);
+    }
+    table.set("rows", Value::List(vec![row(scope, object, include, version)]));
+    render(&table, version, output)
+}
+
+/// A table of a list.
+///
+/// # Errors
+/// 400 for bad options; 500 if an object does not decode.
+pub fn of_list(scope: &Scope, list: &List, version: &str, output: &Output) -> Result<Vec<u8>, ApiError> {
+    let include = include(scope)?;
+    let mut rows = Vec::with_capacity(list.entries.len());
+    for entry in &list.entries {
+        rows.push(row(scope, scope.store.object(&entry.raw)?, include, version));
+    }
+    let mut table = empty(scope, version, &object_columns(scope, &Value::Null));
+    let meta = table.field_mut("metadata");
+    meta.set("resourceVersion", list.revision.to_string());
+    if !list.continue_token.is_empty() {
+        meta.set("continue", list.continue_token.as_str());
+    }
+    if let Some(remaining) = list.remaining {
+        meta.set("remainingItemCount", remaining);
+    }
+    table.set("rows", Value::List(rows));
+    render(&table, version, output)
+}
+
+/// A table of one event of a watch, as compact JSON; only the first has headers.
+///
+/// # Errors
+/// 500 if the object does not decode.
+pub fn of_event(
+    scope: &Scope,
+    raw: &[u8],
+    include: Include,
+    version: &str,
+    headers: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), ApiError> {
+    let object = scope.store.object(raw)?;
+    let columns = if headers { object_columns(scope, &object) } else { Vec::new() };
+    let mut table = empty(scope, version, &columns);
+    table.set_path(&["metadata", "resourceVersion"], object.path(&["metadata", "resourceVersion"]).clone());
+    table.set("rows", Value::List(vec![row(scope, object, include, version)]));
+    let api_version = format!("meta.k8s.io/{version}");
+    let ty = schema::kind(&api_version, "Table").expect("the type is in the table");
+    json::encode(&table, ty, out);
+    Ok(())
+}
+
+fn render(table: &Value, version: &str, output: &Output) -> Result<Vec<u8>, ApiError> {
+    let api_version = format!("meta.k8s.io/{version}");
+    let ty = schema::kind(&api_version, "Table").expect("the type is in the table");
+    encode::render(table, ty, output)
+}
+
+fn empty(_scope: &Scope, version: &str, columns: &[Value]) -> Value {
+    value!({
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "kind": "Table",
+        "metadata": {},
+        "columnDefinitions": Value::List(columns.to_vec()),
+        "rows": [],
+    })
+}
+
+fn object_columns(scope: &Scope, _object: &Value) -> Vec<Value> {
+    let column = |name: &str, ty: &str, format: &str, priority: i32| {
+        value!({"name": name, "type": ty, "format": format, "description": "", "priority": priority})
+    };
+    let defaults = || vec![column("Name", "string", "name", 0), column("Created At", "date", "", 0)];
+    match scope.store.resource.info {
+        Some(info) if !info.columns.is_empty() => {
+            info.columns.iter().map(|c| column(c.name, c.ty, c.format, c.priority)).collect()
+        }
+        _ => defaults(),
+    }
+}
+
+fn row(scope: &Scope, object: Value, include: Include, version: &str) -> Value {
+    let cells = scope.store.strategy.table_cells(Cursor::root(&object), Timestamp::now()).unwrap_or_else(|| {
+        let meta = object.get("metadata");
+        vec![meta.get("name").clone(), meta.get("creationTimestamp").clone()]
+    });
+    let mut row = value!({"cells": Value::List(cells)});
+    let whole = View::whole(&scope.store, &scope.served);
+    let shown = match include {
+        Include::None => return row,
+        Include::Object => whole.shown(object),
+        Include::Metadata => View { part: Part::Metadata(format!("meta.k8s.io/{version}")), ..whole }.shown(object),
+    };
+    let schema = match include {
+        Include::Object => &*scope.served.schema,
+        _ => schema::kind("meta.k8s.io/v1", "PartialObjectMetadata").expect("the type is in the table"),
+    };
+    let mut text = Vec::new();
+    json::encode(&shown, schema, &mut text);
+    let text = String::from_utf8(text).expect("JSON is UTF-8");
+    row.set("object", Value::Raw(text.into()));
+    row
+}
