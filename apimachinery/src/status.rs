@@ -198,6 +198,7 @@ struct Inner {
     reason: Reason,
     message: String,
     details: Option<Details>,
+    continue_token: String,
 }
 
 /// `resource.group`, or `resource` of the core group.
@@ -216,12 +217,18 @@ fn retry_in(seconds: i32) -> Details {
 impl ApiError {
     /// An error with these parts and no details.
     pub fn new(code: u16, reason: Reason, message: impl Into<String>) -> ApiError {
-        ApiError(Box::new(Inner { code, reason, message: message.into(), details: None }))
+        ApiError(Box::new(Inner { code, reason, message: message.into(), ..Inner::default() }))
     }
 
     /// The same error with `details`.
     pub fn with_details(mut self, details: Details) -> ApiError {
         self.0.details = Some(details);
+        self
+    }
+
+    /// The same error with a token to continue a list with, in its metadata.
+    pub fn with_continue(mut self, token: &str) -> ApiError {
+        token.clone_into(&mut self.0.continue_token);
         self
     }
 
@@ -415,6 +422,10 @@ impl ApiError {
         let mut out = Map::new();
         out.insert(Key::Static("kind"), "Status");
         out.insert(Key::Static("apiVersion"), "v1");
+        if !self.0.continue_token.is_empty() {
+            let entry = (Key::Static("continue"), Value::str(self.0.continue_token.as_str()));
+            out.insert(Key::Static("metadata"), Map::from_entries(vec![entry]));
+        }
         out.insert(Key::Static("status"), "Failure");
         put_text(&mut out, "message", &self.0.message);
         put_text(&mut out, "reason", self.0.reason.as_str());

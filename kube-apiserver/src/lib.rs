@@ -4,6 +4,7 @@ pub mod authentication;
 pub mod authorization;
 pub mod body;
 pub mod discovery;
+pub mod endpoints;
 pub mod filters {
     //! What every request goes through (the chain itself comes with component-base).
     pub mod cors;

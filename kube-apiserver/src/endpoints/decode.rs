@@ -2,8 +2,8 @@
 //!
 //! upstream: endpoints/handlers/{create,rest}.go: transformDecodeError; runtime/serializer
 use apimachinery::codec::{json, protobuf, yaml};
-use apimachinery::status::ApiError;
 use apimachinery::schema::{self, Type};
+use apimachinery::status::ApiError;
 use apimachinery::value::Value;
 
 use super::negotiation::Media;
@@ -76,7 +76,7 @@ pub fn delete_options(body: &[u8], media: Media, api_version: &str) -> Result<Va
         Media::Json | Media::Yaml => {
             let converted;
             let text = if media == Media::Yaml {
-                converted = yaml::to_json(body).map_err(|e| bad(e.to_string()))?.json;
+                converted = yaml::to_json(body).map_err(|e| bad(e.to_string()))?;
                 &converted
             } else {
                 body
@@ -108,8 +108,8 @@ struct Body {
 }
 
 fn from_json(text: &[u8], original: &[u8], expected: Expected<'_>, strict: bool) -> Result<Body, ApiError> {
-    let (api_version, kind) = json::type_meta(text)
-        .map_err(|e| unrecognized(expected.kind, &e.to_string(), original))?;
+    let (api_version, kind) =
+        json::type_meta(text).map_err(|e| unrecognized(expected.kind, &e.to_string(), original))?;
     let (api_version, kind) = filled(api_version, kind, expected);
     let schema = actual_type(&api_version, &kind, expected)?;
     let options = json::DecodeOptions { strict, ..json::DecodeOptions::default() };
@@ -119,12 +119,12 @@ fn from_json(text: &[u8], original: &[u8], expected: Expected<'_>, strict: bool)
 }
 
 fn from_yaml(text: &[u8], expected: Expected<'_>, strict: bool) -> Result<Body, ApiError> {
-    let converted = yaml::to_json(text).map_err(|e| unrecognized(expected.kind, &e.to_string(), text))?;
-    let mut body = from_json(&converted.json, text, expected, strict)?;
+    let parsed = yaml::parse(text).map_err(|e| unrecognized(expected.kind, &e.to_string(), text))?;
+    let mut converted = Vec::new();
+    json::encode_untyped(&parsed.value, &mut converted);
+    let mut body = from_json(&converted, text, expected, strict)?;
     if strict {
-        let mut errors = converted.strict_errors;
-        errors.append(&mut body.strict_errors);
-        body.strict_errors = errors;
+        body.strict_errors.splice(0..0, parsed.duplicates());
     }
     Ok(body)
 }
@@ -137,8 +137,7 @@ fn from_protobuf(bytes: &[u8], expected: Expected<'_>) -> Result<Body, ApiError>
         let why = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
         return Err(unrecognized(expected.kind, why, bytes));
     }
-    let envelope =
-        protobuf::Envelope::parse(bytes).map_err(|e| unrecognized(expected.kind, &e.to_string(), bytes))?;
+    let envelope = protobuf::Envelope::parse(bytes).map_err(|e| unrecognized(expected.kind, &e.to_string(), bytes))?;
     let (api_version, kind) = filled(envelope.api_version.to_owned(), envelope.kind.to_owned(), expected);
     let schema = actual_type(&api_version, &kind, expected)?;
     let value = protobuf::decode(envelope.raw, schema)
@@ -173,7 +172,11 @@ fn actual_type<'a>(api_version: &str, kind: &str, expected: Expected<'a>) -> Res
         );
         return Err(cannot_handle(kind, version, expected.kind, &text));
     }
-    let text = format!("converting ({}) to ({}): unknown conversion", go_name(api_version, kind), go_name(expected.api_version, expected.kind));
+    let text = format!(
+        "converting ({}) to ({}): unknown conversion",
+        go_name(api_version, kind),
+        go_name(expected.api_version, expected.kind)
+    );
     Err(cannot_handle(kind, version, expected.kind, &text))
 }
 

@@ -162,13 +162,7 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
     }
 }
 
-fn scope(
-    state: &Arc<AppState>,
-    store: Arc<Store>,
-    served: Served,
-    request: Authorized,
-    http: &Request<Body>,
-) -> Scope {
+fn scope(state: &Arc<AppState>, store: Arc<Store>, served: Served, request: Authorized, http: &Request<Body>) -> Scope {
     Scope {
         state: Arc::clone(state),
         store,

@@ -112,8 +112,14 @@ impl View {
     pub fn json(&self, raw: &[u8], with_type: bool, out: &mut Vec<u8>) -> Result<(), ApiError> {
         if self.as_is() {
             let (api_version, kind) = if with_type { (self.api_version(), self.kind()) } else { ("", "") };
-            return transcode::json_from_protobuf(raw, self.schema(), api_version, kind, out)
-                .map_err(ApiError::internal);
+            let done = match self.part {
+                Part::Whole => transcode::json_from_protobuf(raw, &self.served.schema, api_version, kind, out),
+                Part::Metadata(_) => {
+                    let head = transcode::Head { api_version, kind, resource_version: None };
+                    transcode::partial_metadata_json(raw, head, out)
+                }
+            };
+            return done.map_err(ApiError::internal);
         }
         let mut object = self.tree(raw)?;
         if !with_type && !self.store.stored.cached_is_json() {

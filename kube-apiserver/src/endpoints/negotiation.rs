@@ -172,9 +172,8 @@ pub fn discovery(headers: &HeaderMap) -> Result<Accepted, ApiError> {
     if accept.is_empty() {
         return Ok(Accepted::Plain(Output::json()));
     }
-    let aggregated = |c: &Convert| {
-        c.kind == "APIGroupDiscoveryList" && c.group == "apidiscovery.k8s.io" && c.version == "v2"
-    };
+    let aggregated =
+        |c: &Convert| c.kind == "APIGroupDiscoveryList" && c.group == "apidiscovery.k8s.io" && c.version == "v2";
     for clause in clauses(accept) {
         let Some(media) = Media::ALL.into_iter().find(|m| matches(clause.media, *m)) else { continue };
         let mut convert = None::<Convert>;
@@ -255,7 +254,9 @@ fn allows(output: &Output, endpoint: Endpoint) -> bool {
     convert.is_meta()
         && match convert.kind.as_str() {
             "Table" => endpoint.tables && output.media != Media::Protobuf,
-            "PartialObjectMetadata" | "PartialObjectMetadataList" => endpoint.tables || endpoint.list || endpoint.routed,
+            "PartialObjectMetadata" | "PartialObjectMetadataList" => {
+                endpoint.tables || endpoint.list || endpoint.routed
+            }
             _ => false,
         }
 }

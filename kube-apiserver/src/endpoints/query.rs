@@ -14,9 +14,10 @@ impl Query {
     /// Reads the part of a URL after `?`.
     pub fn parse(text: &str) -> Self {
         let decode = |piece: &str| {
-            let malformed = piece.split('%').skip(1).any(|rest| {
-                rest.len() < 2 || !rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)
-            });
+            let malformed = piece
+                .split('%')
+                .skip(1)
+                .any(|rest| rest.len() < 2 || !rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit));
             let spaced = piece.replace('+', " ");
             (!malformed).then(|| percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
         };

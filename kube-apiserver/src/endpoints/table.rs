@@ -119,9 +119,7 @@ fn empty(_scope: &Scope, version: &str, columns: &[Value]) -> Value {
 }
 
 fn object_columns(scope: &Scope, _object: &Value) -> Vec<Value> {
-    let column = |name: &str, ty: &str, format: &str, priority: i32| {
-        value!({"name": name, "type": ty, "format": format, "description": "", "priority": priority})
-    };
+    let column = |name: &str, ty: &str, format: &str, priority: i32| value!({"name": name, "type": ty, "format": format, "description": "", "priority": priority});
     let defaults = || vec![column("Name", "string", "name", 0), column("Created At", "date", "", 0)];
     match scope.store.resource.info {
         Some(info) if !info.columns.is_empty() => {

@@ -333,7 +333,8 @@ impl Form {
     fn frame_value(&self, kind: &str, object: &Value, ty: &schema::Type, out: &mut Vec<u8>) {
         let mut bytes = Vec::new();
         if self.media == Media::Protobuf && ty.extra.proto {
-            let (api_version, object_kind) = (object.get("apiVersion").str_or_empty(), object.get("kind").str_or_empty());
+            let (api_version, object_kind) =
+                (object.get("apiVersion").str_or_empty(), object.get("kind").str_or_empty());
             protobuf::encode_object(object, ty, api_version, object_kind, &mut bytes);
             protobuf::watch_frame(kind, &bytes, out);
         } else {

@@ -71,6 +71,9 @@ pub fn too_large_revision(wanted: u64, current: u64) -> ApiError {
         message: "Too large resource version".to_owned(),
         field: String::new(),
     };
-    ApiError::timeout(&format!("Too large resource version: {wanted}, current: {current}"), 1)
-        .with_details(Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() })
+    ApiError::timeout(&format!("Too large resource version: {wanted}, current: {current}"), 1).with_details(Details {
+        causes: vec![cause],
+        retry_after_seconds: 1,
+        ..Details::default()
+    })
 }

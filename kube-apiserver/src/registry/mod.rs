@@ -215,11 +215,13 @@ impl Registry {
 
     /// True if anything is served in a group version.
     pub fn serves(&self, group: &str, version: &str) -> bool {
-        self.stores.read().values().any(|s| {
-            s.resource.served.iter().any(|v| &*v.group == group && &*v.version == version)
-        }) || apimachinery::resources::all().iter().any(|info| {
-            info.group == group && info.storage.is_none() && info.default_versions.contains(&version)
-        })
+        self.stores
+            .read()
+            .values()
+            .any(|s| s.resource.served.iter().any(|v| &*v.group == group && &*v.version == version))
+            || apimachinery::resources::all()
+                .iter()
+                .any(|info| info.group == group && info.storage.is_none() && info.default_versions.contains(&version))
     }
 
     /// The feed of all caches.

@@ -8,12 +8,32 @@ use super::resource::{Encoding, Resource, Served};
 /// Resources whose metadata.generation the server keeps. `pods` and most kinds with a controller; not those
 /// that predate it.
 const WITH_GENERATION: &[&str] = &[
-    "cronjobs", "customresourcedefinitions", "daemonsets", "deployments", "deviceclasses", "endpointslices",
-    "flowschemas", "ingressclasses", "ingresses", "jobs", "mutatingadmissionpolicies",
-    "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations", "networkpolicies", "poddisruptionbudgets",
-    "pods", "podtemplates", "priorityclasses", "prioritylevelconfigurations", "replicasets",
-    "replicationcontrollers", "resourceslices", "statefulsets", "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings", "validatingwebhookconfigurations",
+    "cronjobs",
+    "customresourcedefinitions",
+    "daemonsets",
+    "deployments",
+    "deviceclasses",
+    "endpointslices",
+    "flowschemas",
+    "ingressclasses",
+    "ingresses",
+    "jobs",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "mutatingwebhookconfigurations",
+    "networkpolicies",
+    "poddisruptionbudgets",
+    "pods",
+    "podtemplates",
+    "priorityclasses",
+    "prioritylevelconfigurations",
+    "replicasets",
+    "replicationcontrollers",
+    "resourceslices",
+    "statefulsets",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "validatingwebhookconfigurations",
 ];
 
 /// Groups that serve what another group stores.
@@ -50,7 +70,9 @@ fn resource(
             && *of == info.group
             && let Some(alias) = resources::by_plural(group, plural)
         {
-            all.extend(alias.versions.iter().filter(|v| enabled(alias, v)).filter_map(|v| served(group, v, alias.kind)));
+            all.extend(
+                alias.versions.iter().filter(|v| enabled(alias, v)).filter_map(|v| served(group, v, alias.kind)),
+            );
         }
     }
     if all.is_empty() {

@@ -89,7 +89,9 @@ impl Stored {
     /// If they are not what this resource stores.
     pub fn to_cached(&self, value: &[u8], rv: u64) -> Result<Bytes, StoredError> {
         if let Some(raw) = protobuf_body(value)? {
-            return Ok(protobuf::with_resource_version(raw, &rv.to_string()).into());
+            return protobuf::with_resource_version(raw, &rv.to_string())
+                .map(Into::into)
+                .map_err(|e| StoredError::Object(e.to_string()));
         }
         let storage = &self.resource.storage;
         let mut object = json::decode(value, &storage.schema, &json::DecodeOptions::default())
@@ -162,8 +164,10 @@ impl Decode for Stored {
     }
 
     fn with_revision(&self, raw: &Bytes, rv: u64) -> Bytes {
-        if !self.cached_is_json() {
-            return protobuf::with_resource_version(raw, &rv.to_string()).into();
+        if !self.cached_is_json()
+            && let Ok(spliced) = protobuf::with_resource_version(raw, &rv.to_string())
+        {
+            return spliced.into();
         }
         match self.to_object(raw) {
             Ok(mut object) => {

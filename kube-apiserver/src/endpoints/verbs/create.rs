@@ -127,8 +127,7 @@ pub async fn create_virtual(
     let media = negotiation::input(&headers)?;
     let bytes = body::read(http.into_body()).await?;
     let options = options::write(&query, Kind::Create)?;
-    let expected =
-        Expected { api_version: &resource.api_version, kind: resource.kind, schema: resource.schema };
+    let expected = Expected { api_version: &resource.api_version, kind: resource.kind, schema: resource.schema };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &request.warnings)?;
     crate::registry::defaulting::apply_to_object(&mut object);
     if resource.namespaced {

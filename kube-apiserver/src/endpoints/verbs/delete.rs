@@ -21,8 +21,7 @@ pub async fn delete(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
     let options = read_options(&scope, http).await?;
     let cx = scope.context(Operation::Delete, options.dry_run, "");
     let admission = Admission::new(&scope, &options.raw, options.dry_run);
-    let (answer, gone) =
-        scope.store.delete(&scope.state, &cx, &scope.info.name, &options, &admission).await?;
+    let (answer, gone) = scope.store.delete(&scope.state, &cx, &scope.info.name, &options, &admission).await?;
     let accepted = !gone && options.orphan_dependents == Some(false);
     let code = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     respond::object(&scope, code, answer, &output)
@@ -32,13 +31,11 @@ pub async fn delete(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
 pub async fn delete_collection(scope: Scope, http: Request<Body>) -> Result<Response<Body>, ApiError> {
     let output = scope.output(false)?;
     let info = &scope.info;
-    let listing =
-        list_options::parse(&scope.query, &scope.store.resource, &info.api_group, &info.api_version, "")?;
+    let listing = list_options::parse(&scope.query, &scope.store.resource, &info.api_group, &info.api_version, "")?;
     let options = read_options(&scope, http).await?;
     let cx = scope.context(Operation::Delete, options.dry_run, "");
     let admission = Admission::new(&scope, &options.raw, options.dry_run);
-    let found =
-        scope.store.delete_collection(&scope.state, &cx, &listing.list, &options, &admission).await?;
+    let found = scope.store.delete_collection(&scope.state, &cx, &listing.list, &options, &admission).await?;
     list::render(&scope, found, &output)
 }
 

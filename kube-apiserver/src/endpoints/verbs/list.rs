@@ -27,8 +27,7 @@ pub async fn list(scope: Scope, watch_path: bool) -> Result<Response<Body>, ApiE
     let output = scope.output(true)?;
     let info = &scope.info;
     let name = if info.parts.len() > 1 || !info.name.is_empty() { info.name.as_str() } else { "" };
-    let listing =
-        list_options::parse(&scope.query, &scope.store.resource, &info.api_group, &info.api_version, name)?;
+    let listing = list_options::parse(&scope.query, &scope.store.resource, &info.api_group, &info.api_version, name)?;
     if listing.watch || watch_path {
         return watch_stream::watch(scope, listing, output).await;
     }
@@ -52,7 +51,9 @@ pub fn render(scope: &Scope, list: List, output: &Output) -> Result<Response<Bod
             }
             other => {
                 let go = go_type(scope, "List");
-                return Err(not_acceptable(format!("you requested {other}, but the requested object is a list ({go})")));
+                return Err(not_acceptable(format!(
+                    "you requested {other}, but the requested object is a list ({go})"
+                )));
             }
         },
     };

@@ -214,7 +214,8 @@ impl Updater for Patching<'_> {
         let mut object = self.patched(old)?;
         let uid = object.path(&["metadata", "uid"]).str_or_empty();
         if old.is_null() && !uid.is_empty() {
-            let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(ApiError::conflict(&scope.info.api_group, &scope.info.resource, &scope.info.name, why));
         }
         ensure_namespace(&scope.info.namespace, scope.store.resource.namespaced, &mut object)?;

@@ -87,8 +87,7 @@ async fn update_scale(scope: Scope, http: Request<Body>) -> Result<Response<Body
     ensure_namespace(&scope.info.namespace, true, &mut wanted)?;
     metadata::check_name(&wanted, &scope.info.name, scope.object_namespace())?;
     let cx = scope.context(Operation::Update, options.dry_run, &options.field_manager);
-    let admission =
-        Admission::new(&scope, &options.raw, options.dry_run).of_kind(scale::API_VERSION, scale::KIND);
+    let admission = Admission::new(&scope, &options.raw, options.dry_run).of_kind(scale::API_VERSION, scale::KIND);
     let mut put = PutScale { admission: &admission, wanted };
     let stored = scale::update(&scope, &cx, &mut put, &admission).await?;
     respond::other(&scope, StatusCode::OK, &scale::of(&stored), &output)

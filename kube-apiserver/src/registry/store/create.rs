@@ -3,9 +3,9 @@
 //! upstream: registry/generic/registry/store.go: Create; registry/rest/create.go: BeforeCreate
 
 use apimachinery::field::Errors;
-use apimachinery::{names, object_meta};
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
+use apimachinery::{names, object_meta};
 use rand::Rng;
 
 use super::{Guard, Store, with_revision};
@@ -47,7 +47,8 @@ impl Store {
         guard: &dyn Guard,
     ) -> Result<Value, ApiError> {
         let meta = object.get("metadata");
-        let generates = meta.get("name").str_or_empty().is_empty() && !meta.get("generateName").str_or_empty().is_empty();
+        let generates =
+            meta.get("name").str_or_empty().is_empty() && !meta.get("generateName").str_or_empty().is_empty();
         if !generates {
             return self.create_once(state, cx, object, guard).await;
         }
@@ -190,9 +191,7 @@ pub fn ensure_namespace(requested: &str, namespaced: bool, object: &mut Value) -
         object.remove_path(&["metadata", "namespace"]);
         return Ok(());
     }
-    Err(ApiError::bad_request(
-        "the namespace of the provided object does not match the namespace sent on the request",
-    ))
+    Err(ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request"))
 }
 
 #[cfg(test)]

@@ -155,12 +155,26 @@ impl Store {
     fn returns_deleted_object(&self) -> bool {
         matches!(
             (&*self.resource.group, &*self.resource.plural),
-            ("", "pods" | "services" | "serviceaccounts" | "podtemplates" | "resourcequotas" | "persistentvolumes" | "persistentvolumeclaims")
+            (
+                "",
+                "pods"
+                    | "services"
+                    | "serviceaccounts"
+                    | "podtemplates"
+                    | "resourcequotas"
+                    | "persistentvolumes"
+                    | "persistentvolumeclaims"
+            )
         )
     }
 
     /// upstream: registry/rest/delete.go: BeforeDelete
-    fn before_delete(&self, cx: &RequestContext, object: &mut Value, options: &DeleteOptions) -> Result<Grace, ApiError> {
+    fn before_delete(
+        &self,
+        cx: &RequestContext,
+        object: &mut Value,
+        options: &DeleteOptions,
+    ) -> Result<Grace, ApiError> {
         self.check_preconditions(object, options)?;
         let requested = options.grace_period_seconds.map(|s| if s < 0 { 1 } else { s });
         let options = DeleteOptions { grace_period_seconds: requested, ..options.clone() };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use apimachinery::codec::scan;
+use apimachinery::codec::protobuf;
 use apimachinery::schema::{Shape, Type};
 use apimachinery::selector::{field::FieldSelector, label};
 use apimachinery::status::ApiError;
@@ -79,7 +79,11 @@ impl Store {
     /// 400 for a bad revision or token, 410 for one that is too old, 504 for one in the future.
     pub async fn list(&self, about: About<'_>, namespace: &str, options: &ListOptions) -> Result<List, ApiError> {
         let namespace = self.narrowed(namespace, &options.selection);
-        let single = options.selection.field.exact("metadata.name").filter(|_| !self.resource.namespaced || !namespace.is_empty());
+        let single = options
+            .selection
+            .field
+            .exact("metadata.name")
+            .filter(|_| !self.resource.namespaced || !namespace.is_empty());
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
         let token = match options.continue_token.as_str() {
             "" => None,
@@ -227,8 +231,7 @@ impl Store {
         if self.stored.cached_is_json() {
             return self.object(raw).is_ok_and(|o| selector.matches_value(o.path(&["metadata", "labels"])));
         }
-        let meta = scan::object_meta(raw);
-        selector.matches(|key| meta.label(key))
+        protobuf::object_meta(raw).is_ok_and(|meta| selector.matches(|key| meta.label(key)))
     }
 
     fn selects_fields(&self, selector: &FieldSelector, entry: &Entry) -> bool {
@@ -259,7 +262,7 @@ impl Store {
         if !is_string(schema, &path) {
             return None;
         }
-        Some(scan::find_str(raw, schema, &path).unwrap_or(""))
+        Some(protobuf::scan::find(raw, schema, &path).and_then(protobuf::scan::ScanValue::as_str).unwrap_or(""))
     }
 }
 

@@ -93,9 +93,8 @@ impl Preconditions {
             if let Some(wanted) = wanted
                 && wanted != has
             {
-                let message = format!(
-                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}"
-                );
+                let message =
+                    format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}");
                 return Err(StorageError::Precondition { key: key.to_owned(), message });
             }
         }
@@ -280,10 +279,8 @@ impl Store {
             };
             let data = self.stored.encode(&new);
             if let Some(same) = &existing {
-                let unchanged = self
-                    .stored
-                    .to_cached(&data, same.revision.cast_unsigned())
-                    .is_ok_and(|bytes| bytes == same.raw);
+                let unchanged =
+                    self.stored.to_cached(&data, same.revision.cast_unsigned()).is_ok_and(|bytes| bytes == same.raw);
                 if unchanged && fresh {
                     return Ok(old);
                 }

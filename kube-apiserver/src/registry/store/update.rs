@@ -3,9 +3,9 @@
 //! upstream: registry/generic/registry/store.go: Update; registry/rest/update.go: BeforeUpdate
 
 use apimachinery::field::{BadValue, Errors, Path};
-use apimachinery::{names, object_meta};
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
+use apimachinery::{names, object_meta};
 use async_trait::async_trait;
 
 use super::create::ensure_namespace;
@@ -138,11 +138,7 @@ impl Store {
             let mut errs = Errors::new();
             let path = Path::root("metadata").child("resourceVersion");
             errs.invalid(path, wanted, format!("strconv.ParseUint: parsing {wanted:?}: invalid syntax"));
-            return Err(ApiError::new(
-                500,
-                "".into(),
-                errs.iter().next().map(ToString::to_string).unwrap_or_default(),
-            ));
+            return Err(ApiError::new(500, "".into(), errs.iter().next().map(ToString::to_string).unwrap_or_default()));
         }
         if wanted == current { Ok(()) } else { Err(self.about(cx, name).stale()) }
     }
