@@ -362,7 +362,7 @@ fn contains(net: std::net::IpAddr, length: u8, address: std::net::IpAddr) -> boo
 
 impl Strategy for IpAddresses {
     fn name_rule(&self) -> NameRule {
-        NameRule::Custom(|name, _prefix| names::ip(name))
+        NameRule::Custom(names::ip)
     }
 
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
