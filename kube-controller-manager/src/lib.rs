@@ -1,1 +1,16 @@
-//! placeholder
+//! kube-controller-manager: the control loops of a cluster.
+//!
+//! It talks to kube-apiserver alone. A controller is a folder under `controllers/` and a line in its `mod.rs`.
+
+mod api;
+mod app;
+mod context;
+mod controllers;
+mod events;
+mod pods;
+mod runner;
+mod selector;
+mod serving;
+mod writes;
+
+pub use app::main;

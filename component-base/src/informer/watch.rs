@@ -62,9 +62,9 @@ impl WatchError {
         matches!(self, Self::Status { code: 410, .. })
     }
 
-    /// The server does not know streaming lists.
+    /// The server cannot stream a list (an old one, or one on an old etcd).
     fn refuses_streaming(&self) -> bool {
-        matches!(self, Self::Status { code: 400 | 406 | 422, .. })
+        matches!(self, Self::Status { code: 400 | 406 | 422 | 500, .. })
     }
 }
 

@@ -1,0 +1,213 @@
+//! Start and end of the daemon: flags, logs, client, serving, leader election, controllers.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use component_base::client::{ClientConfig, ClientError, ServiceAccountClients};
+use component_base::events::Recorder;
+use component_base::lease::{LeaderElector, LeaseConfig};
+use component_base::logs::LogError;
+use component_base::serving::HealthChecks;
+use component_base::tls::TlsError;
+use component_base::{Chain, Flags, Informers, Shutdown};
+use tracing::{error, info};
+
+use crate::context::{Identities, Shared};
+use crate::controllers::{self, StartError};
+
+const DAEMON: &str = "kube-controller-manager";
+
+/// Flags that do something in this build.
+const ACTING_FLAGS: &[&str] = &[
+    "authentication-kubeconfig",
+    "authentication-skip-lookup",
+    "authentication-token-webhook-cache-ttl",
+    "authorization-always-allow-paths",
+    "authorization-kubeconfig",
+    "authorization-webhook-cache-authorized-ttl",
+    "authorization-webhook-cache-unauthorized-ttl",
+    "bind-address",
+    "cert-dir",
+    "client-ca-file",
+    "cluster-signing-cert-file",
+    "cluster-signing-duration",
+    "cluster-signing-key-file",
+    "cluster-signing-kube-apiserver-client-cert-file",
+    "cluster-signing-kube-apiserver-client-key-file",
+    "cluster-signing-kubelet-client-cert-file",
+    "cluster-signing-kubelet-client-key-file",
+    "cluster-signing-kubelet-serving-cert-file",
+    "cluster-signing-kubelet-serving-key-file",
+    "cluster-signing-legacy-unknown-cert-file",
+    "cluster-signing-legacy-unknown-key-file",
+    "concurrent-cron-job-syncs",
+    "concurrent-daemonset-syncs",
+    "concurrent-deployment-syncs",
+    "concurrent-endpoint-syncs",
+    "concurrent-gc-syncs",
+    "concurrent-job-syncs",
+    "concurrent-namespace-syncs",
+    "concurrent-rc-syncs",
+    "concurrent-replicaset-syncs",
+    "concurrent-resource-quota-syncs",
+    "concurrent-service-endpoint-syncs",
+    "concurrent-serviceaccount-token-syncs",
+    "concurrent-statefulset-syncs",
+    "concurrent-ttl-after-finished-syncs",
+    "controllers",
+    "disable-http2-serving",
+    "enable-garbage-collector",
+    "feature-gates",
+    "kube-api-burst",
+    "kube-api-qps",
+    "kubeconfig",
+    "leader-elect",
+    "leader-elect-lease-duration",
+    "leader-elect-renew-deadline",
+    "leader-elect-resource-name",
+    "leader-elect-resource-namespace",
+    "leader-elect-retry-period",
+    "logging-format",
+    "master",
+    "max-endpoints-per-slice",
+    "node-eviction-rate",
+    "node-monitor-grace-period",
+    "node-monitor-period",
+    "node-startup-grace-period",
+    "root-ca-file",
+    "secure-port",
+    "service-account-private-key-file",
+    "terminated-pod-gc-threshold",
+    "tls-cert-file",
+    "tls-min-version",
+    "tls-private-key-file",
+    "use-service-account-credentials",
+    "v",
+    "vmodule",
+];
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppError {
+    /// Logging.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Feature gates.
+    #[error("invalid argument for \"--feature-gates\" flag")]
+    Gates(#[from] component_base::flags::GateError),
+    /// Names in `--controllers`.
+    #[error("{0:?} is not in the list of known controllers")]
+    UnknownController(String),
+    /// The API client.
+    #[error("cannot make a client")]
+    Client(#[source] ClientError),
+    /// Serving certificates or the client CA.
+    #[error("cannot set up serving")]
+    Tls(#[source] TlsError),
+    /// The port.
+    #[error("failed to listen on {address}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Signal handlers or the runtime.
+    #[error("cannot set up the process")]
+    Process(#[source] std::io::Error),
+    /// A controller.
+    #[error("failed to start {0}")]
+    Controller(&'static str, #[source] StartError),
+    /// The lease went to somebody else.
+    #[error("leaderelection lost")]
+    LeaseLost,
+}
+
+/// Runs the daemon until a signal; the process' exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    component_base::tls::install_provider();
+    let flags = Flags::from_env(DAEMON, include_str!("flags.tsv"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = runtime.map_err(AppError::Process).and_then(|runtime| runtime.block_on(run(flags)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(err = %Chain(&error), "Command failed");
+            eprintln!("Error: {}", Chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(flags: Flags) -> Result<(), AppError> {
+    component_base::logs::init(&flags)?;
+    let gates = flags.feature_gates()?;
+    if let Some(name) = controllers::unknown_names(flags.list("controllers")).first() {
+        return Err(AppError::UnknownController(name.clone()));
+    }
+    info!(version = component_base::version::GIT_VERSION, "Starting");
+    flags.acts(ACTING_FLAGS);
+    let stop = Shutdown::on_signals().map_err(AppError::Process)?;
+    let config = ClientConfig::load(flags.str("kubeconfig"), flags.str("master"))
+        .map_err(AppError::Client)?
+        .daemon(DAEMON)
+        .limits(flags.float("kube-api-qps") as f32, u32::try_from(flags.int("kube-api-burst")).unwrap_or(0));
+    let health = HealthChecks::new();
+    crate::serving::start(&flags, Arc::clone(&health), &stop).await?;
+
+    if !flags.bool("leader-elect") {
+        let shared = Arc::new(shared(flags, gates, &config, health, stop.clone())?);
+        lead(&shared)?;
+        stop.wait().await;
+        return Ok(());
+    }
+    let client =
+        config.clone().daemon("kube-controller-manager/leader-election").connect().map_err(AppError::Client)?;
+    let recorder = Recorder::core(client.clone(), DAEMON, "");
+    let mut elector = LeaderElector::new(client, LeaseConfig::from_flags(&flags), recorder);
+    if !elector.acquire(&stop).await {
+        return Ok(());
+    }
+    let shared = Arc::new(shared(flags, gates, &config, health, stop.clone())?);
+    lead(&shared)?;
+    elector.hold(&stop).await;
+    if stop.is_triggered() { Ok(()) } else { Err(AppError::LeaseLost) }
+}
+
+fn shared(
+    flags: Flags,
+    gates: component_base::flags::FeatureGates,
+    config: &ClientConfig,
+    health: Arc<HealthChecks>,
+    stop: Shutdown,
+) -> Result<Shared, AppError> {
+    let transport = config.transport().map_err(AppError::Client)?;
+    // Informers and token requests are not to wait behind each other's rate limit.
+    let root = config.clone().limits(0.0, 0).connect_over(transport.clone()).map_err(AppError::Client)?;
+    let identities = if flags.bool("use-service-account-credentials") {
+        let clients = ServiceAccountClients::new(root.clone(), config, "kube-system").map_err(AppError::Client)?;
+        Identities::ServiceAccounts(clients)
+    } else {
+        Identities::Own(Box::new(config.clone()), transport)
+    };
+    let informers = Informers::new(root, stop.child());
+    Ok(Shared { flags: Arc::new(flags), gates: Arc::new(gates), informers, identities, health, stop })
+}
+
+fn lead(shared: &Shared) -> Result<(), AppError> {
+    controllers::start_all(shared).map_err(|(name, error)| AppError::Controller(name, error))?;
+    let (informers, stop) = (shared.informers.clone(), shared.stop.clone());
+    component_base::task::spawn("sync-watchdog", async move {
+        tokio::select! {
+            () = stop.wait() => {}
+            synced = informers.synced_within(Duration::from_secs(60)) => {
+                if !synced { error!("Informers are not synced after a minute"); }
+            }
+        }
+    });
+    Ok(())
+}
