@@ -3,6 +3,7 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/registry and pkg/registry
 
 pub mod admit;
+pub mod certificates;
 pub mod columns;
 pub mod core;
 pub mod defaulting;
@@ -47,6 +48,18 @@ pub fn virtual_resource(info: &'static ResourceInfo) -> Option<&'static dyn Crea
 /// The strategy of a resource: one line for each that does something special.
 pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
     match (info.group, info.plural) {
+        ("", "configmaps") => &core::data::ConfigMaps,
+        ("", "endpoints") => &core::endpoints::Endpoints,
+        ("", "events") | ("events.k8s.io", "events") => &core::simple::Events,
+        ("", "limitranges") => &core::simple::LimitRanges,
+        ("", "namespaces") => &core::namespaces::Namespaces,
+        ("", "nodes") => &core::simple::Nodes,
+        ("", "persistentvolumeclaims") => &core::simple::PersistentVolumeClaims,
+        ("", "persistentvolumes") => &core::simple::PersistentVolumes,
+        ("", "pods") => &core::pods::Pods,
+        ("", "secrets") => &core::data::Secrets,
+        ("", "serviceaccounts") => &core::simple::ServiceAccounts,
+        ("certificates.k8s.io", "certificatesigningrequests") => &certificates::SigningRequests,
         ("", "services") => &core::services::Services,
         ("networking.k8s.io", "ingressclasses") => &networking::IngressClasses,
         ("networking.k8s.io", "ingresses") => &networking::Ingresses,

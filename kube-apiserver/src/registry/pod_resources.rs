@@ -81,3 +81,66 @@ pub fn is_native(name: &str) -> bool {
 pub fn is_overcommit_allowed(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
 }
+
+/// The quality of service that the requests and limits of a pod spec ask for.
+/// upstream: pkg/apis/core/v1/helper/qos/qos.go
+pub fn qos_class(spec: &Value) -> &'static str {
+    let compute = |list: &Value| -> ResourceList {
+        let mut all = parse(list);
+        all.retain(|name, quantity| matches!(name.as_str(), "cpu" | "memory") && !quantity.is_zero());
+        all
+    };
+    let (mut requests, mut limits) = (ResourceList::new(), ResourceList::new());
+    let mut all_limited = true;
+    let pod = spec.get("resources");
+    // Resources of the pod as a whole decide where there are some; ephemeral containers cannot have any.
+    let holders: Vec<&Value> = match pod.is_null() {
+        false => vec![pod],
+        true => ["containers", "initContainers"]
+            .iter()
+            .flat_map(|l| spec.get(l).items())
+            .map(|c| c.get("resources"))
+            .collect(),
+    };
+    for holder in holders {
+        let limited = compute(holder.get("limits"));
+        all_limited &= limited.len() == 2;
+        add(&mut limits, &limited);
+        add(&mut requests, &compute(holder.get("requests")));
+    }
+    if requests.is_empty() && limits.is_empty() {
+        "BestEffort"
+    } else if all_limited && requests == limits {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quality_of_service() {
+        let cases = [
+            (r#"{"containers": [{}]}"#, "BestEffort"),
+            (r#"{"containers": [{"resources": {"requests": {"cpu": "1"}}}]}"#, "Burstable"),
+            (
+                r#"{"containers": [{"resources": {"requests": {"cpu": "1", "memory": "1Gi"},
+                    "limits": {"cpu": "1000m", "memory": "1024Mi"}}}]}"#,
+                "Guaranteed",
+            ),
+            (
+                r#"{"containers": [{"resources": {"requests": {"cpu": "1", "memory": "1"},
+                    "limits": {"cpu": "1", "memory": "1"}}}, {}]}"#,
+                "Burstable",
+            ),
+            (r#"{"containers": [{"resources": {"limits": {"example.com/gpu": "1"}}}]}"#, "BestEffort"),
+        ];
+        for (spec, expected) in cases {
+            let spec: Value = serde_json::from_str(spec).expect("JSON");
+            assert_eq!(qos_class(&spec), expected);
+        }
+    }
+}

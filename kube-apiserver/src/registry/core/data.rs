@@ -1,0 +1,170 @@
+//! ConfigMaps and Secrets.
+//! upstream: pkg/registry/core/{configmap,secret}, pkg/apis/core/validation/validation.go, pkg/apis/core/v1/conversion.go
+
+use apimachinery::field::Errors;
+use apimachinery::names;
+use apimachinery::value::{Cursor, Value};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::registry::strategy::{RequestContext, Strategy};
+use crate::registry::validation::immutable;
+
+/// The strategy of ConfigMaps.
+pub struct ConfigMaps;
+/// The strategy of Secrets.
+pub struct Secrets;
+
+/// Most bytes that the values of one object may have together.
+const SIZE_LIMIT: usize = 1024 * 1024;
+const FROZEN: &str = "field is immutable when `immutable` is set";
+
+impl Strategy for ConfigMaps {
+    fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
+        config_map(obj, errs);
+    }
+
+    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        frozen(obj, old, &["data", "binaryData"], errs);
+        config_map(obj, errs);
+    }
+}
+
+fn config_map(obj: Cursor<'_>, errs: &mut Errors) {
+    let mut size = 0;
+    for (key, value) in obj.field("data").map() {
+        errs.invalid_each(value, key, names::config_map_key(key));
+        if obj.field("binaryData").key(key).exists() {
+            errs.invalid(value, key, "duplicate of key present in binaryData");
+        }
+        size += value.str().len();
+    }
+    for (key, value) in obj.field("binaryData").map() {
+        errs.invalid_each(value, key, names::config_map_key(key));
+        size += decoded_len(value.str());
+    }
+    if size > SIZE_LIMIT {
+        errs.too_long("", SIZE_LIMIT);
+    }
+}
+
+/// What an object that says it is immutable must keep.
+fn frozen(obj: Cursor<'_>, old: Cursor<'_>, fields: &[&'static str], errs: &mut Errors) {
+    if !old.field("immutable").bool() {
+        return;
+    }
+    if !obj.field("immutable").bool() {
+        errs.forbidden(obj.field("immutable"), FROZEN);
+    }
+    for field in fields {
+        if obj.field(field).value() != old.field(field).value() {
+            errs.forbidden(obj.field(field), FROZEN);
+        }
+    }
+}
+
+/// The length in bytes of what base64 text stands for.
+fn decoded_len(text: &str) -> usize {
+    text.len() / 4 * 3 - text.bytes().rev().take_while(|b| *b == b'=').count()
+}
+
+impl Strategy for Secrets {
+    fn default(&self, obj: &mut Value) {
+        merge_string_data(obj);
+        crate::registry::defaulting::apply_to_object(obj);
+    }
+
+    fn prepare_update(&self, _cx: &RequestContext, obj: &mut Value, old: &Value) {
+        if obj.get("type").is_zero() {
+            obj.set("type", old.get("type").clone());
+        }
+    }
+
+    fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
+        secret(obj, errs);
+    }
+
+    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        immutable(obj.field("type"), old.field("type"), errs);
+        frozen(obj, old, &["data"], errs);
+        secret(obj, errs);
+    }
+}
+
+/// `stringData` is for writing only: its entries go into `data`.
+fn merge_string_data(obj: &mut Value) {
+    if let Some(strings) = obj.remove("stringData") {
+        for (key, value) in strings.entries() {
+            obj.field_mut("data").set(key, STANDARD.encode(value.str_or_empty()));
+        }
+    }
+}
+
+fn secret(obj: Cursor<'_>, errs: &mut Errors) {
+    let data = obj.field("data");
+    let mut size = 0;
+    for (key, value) in data.map() {
+        errs.invalid_each(value, key, names::config_map_key(key));
+        size += decoded_len(value.str());
+    }
+    if size > SIZE_LIMIT {
+        errs.too_long(data, SIZE_LIMIT);
+    }
+    let needs = |key: &'static str, errs: &mut Errors| {
+        if !data.value().has(key) {
+            errs.required(data.key(key), "");
+        }
+    };
+    match obj.field("type").str() {
+        "kubernetes.io/service-account-token" => {
+            let account = obj.field("metadata").field("annotations").key("kubernetes.io/service-account.name");
+            if account.is_empty() {
+                errs.required(account, "");
+            }
+        }
+        "kubernetes.io/dockercfg" => docker_config(data, ".dockercfg", errs),
+        "kubernetes.io/dockerconfigjson" => docker_config(data, ".dockerconfigjson", errs),
+        "kubernetes.io/basic-auth" if !data.value().has("username") && !data.value().has("password") => {
+            needs("username", errs);
+            needs("password", errs);
+        }
+        "kubernetes.io/ssh-auth" if data.field("ssh-privatekey").is_empty() => {
+            errs.required(data.key("ssh-privatekey"), "");
+        }
+        "kubernetes.io/tls" => {
+            needs("tls.crt", errs);
+            needs("tls.key", errs);
+        }
+        _ => {}
+    }
+}
+
+fn docker_config(data: Cursor<'_>, key: &'static str, errs: &mut Errors) {
+    let place = data.key(key);
+    if !data.value().has(key) {
+        errs.required(place, "");
+        return;
+    }
+    let bytes = STANDARD.decode(place.str()).unwrap_or_default();
+    if let Err(error) = go_json_object(&bytes) {
+        errs.invalid(place, "<secret contents redacted>", error);
+    }
+}
+
+/// What Go's decoder says of bytes that are no JSON object.
+fn go_json_object(bytes: &[u8]) -> Result<(), String> {
+    let kind = match serde_json::from_slice::<serde_json::Value>(bytes) {
+        Ok(serde_json::Value::Object(_) | serde_json::Value::Null) => return Ok(()),
+        Ok(serde_json::Value::String(_)) => "string",
+        Ok(serde_json::Value::Number(_)) => "number",
+        Ok(serde_json::Value::Bool(_)) => "bool",
+        Ok(serde_json::Value::Array(_)) => "array",
+        Err(error) if error.is_eof() => return Err("unexpected end of JSON input".to_owned()),
+        Err(error) => {
+            let at = bytes.get(error.column().saturating_sub(1)).copied().unwrap_or(b' ');
+            let whole = "looking for beginning of value";
+            return Err(format!("invalid character '{}' {whole}", char::from(at).escape_debug()));
+        }
+    };
+    Err(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
+}
