@@ -325,7 +325,7 @@ fn scalar(text: &str, tag: &str, plain: bool) -> Result<Value, YamlError> {
         // Values have no such numbers; as text they pass through JSON unchanged.
         Resolved::Uint(n) => Value::Raw(n.to_string().into()),
         Resolved::Float(f) => Value::Float(f),
-        Resolved::Timestamp | Resolved::Merge | Resolved::Str => Value::from(text),
+        Resolved::Timestamp | Resolved::Str => Value::from(text),
     })
 }
 
@@ -338,7 +338,6 @@ fn tagged(text: &str, tag: &str) -> Result<Resolved, YamlError> {
         Resolved::Int(_) | Resolved::Uint(_) => "int",
         Resolved::Float(_) => "float",
         Resolved::Timestamp => "timestamp",
-        Resolved::Merge => "merge",
         Resolved::Str => "str",
     };
     match resolved {

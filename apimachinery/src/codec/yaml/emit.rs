@@ -198,17 +198,67 @@ fn string(text: &str, indent: usize, key: bool, out: &mut String) {
         return literal(text, indent + 2, out);
     }
     let is_plain = resolve(text) == Resolved::Str && !is_base60(text);
+    let line = Line::of(out, (!key).then_some(indent + 2));
     if wants_literal || !is_plain || (styles.multiline && key) || !(styles.plain || styles.single) {
-        return double_quoted(text, out);
+        return double_quoted(text, line, out);
     }
     if styles.plain {
-        out.push_str(text);
-        return;
+        return folded(text, line, false, out);
     }
     out.push('\'');
     // Line breaks in single quotes are doubled; such text always has a line feed and is never written this way.
-    out.push_str(&text.replace('\'', "''"));
+    folded(text, Line { column: line.column + 1, ..line }, true, out);
     out.push('\'');
+}
+
+/// Lines longer than this are folded at the next single space.
+const WIDTH: usize = 80;
+
+/// Where a scalar is being written.
+#[derive(Clone, Copy)]
+struct Line {
+    column: usize,
+    /// Indentation of continuation lines; none where there must be none (keys).
+    indent: Option<usize>,
+}
+
+impl Line {
+    fn of(out: &str, indent: Option<usize>) -> Line {
+        Line { column: out[out.rfind('\n').map_or(0, |i| i + 1)..].chars().count(), indent }
+    }
+
+    /// Writes a character.
+    fn push(&mut self, c: char, out: &mut String) {
+        out.push(c);
+        self.column += 1;
+    }
+
+    /// Starts a new line if the current one is long enough.
+    fn folds(&mut self, out: &mut String) -> bool {
+        let Some(indent) = self.indent.filter(|_| self.column > WIDTH) else { return false };
+        out.push('\n');
+        out.extend(std::iter::repeat_n(' ', indent));
+        self.column = indent;
+        true
+    }
+}
+
+/// Text as it is, folded at single spaces; `quoted`: inside single quotes.
+fn folded(text: &str, mut line: Line, quoted: bool, out: &mut String) {
+    let mut after_space = false;
+    let mut chars = text.char_indices().peekable();
+    while let Some((i, c)) = chars.next() {
+        let next = chars.peek().map(|(_, c)| *c);
+        let foldable = c == ' ' && !after_space && next != Some(' ') && (!quoted || (i > 0 && next.is_some()));
+        after_space = c == ' ';
+        if foldable && line.folds(out) {
+            continue;
+        }
+        if quoted && c == '\'' {
+            line.push(c, out);
+        }
+        line.push(c, out);
+    }
 }
 
 fn literal(text: &str, indent: usize, out: &mut String) {
@@ -230,43 +280,59 @@ fn literal(text: &str, indent: usize, out: &mut String) {
     }
 }
 
-fn double_quoted(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        if is_printable(c) && !is_break(c) && c != '"' && c != '\\' {
-            out.push(c);
+fn double_quoted(text: &str, mut line: Line, out: &mut String) {
+    line.push('"', out);
+    let mut after_space = false;
+    let mut chars = text.char_indices().peekable();
+    while let Some((i, c)) = chars.next() {
+        let next = chars.peek().map(|(_, c)| *c);
+        if c == ' ' && !after_space && i > 0 && next.is_some() && line.folds(out) {
+            // A space at the start of the new line has to be marked, or it would be lost.
+            if next == Some(' ') {
+                line.push('\\', out);
+            }
+            after_space = true;
             continue;
         }
-        let short = match c {
-            '\0' => '0',
-            '\x07' => 'a',
-            '\x08' => 'b',
-            '\t' => 't',
-            '\n' => 'n',
-            '\x0b' => 'v',
-            '\x0c' => 'f',
-            '\r' => 'r',
-            '\x1b' => 'e',
-            '"' => '"',
-            '\\' => '\\',
-            '\u{85}' => 'N',
-            '\u{a0}' => '_',
-            '\u{2028}' => 'L',
-            '\u{2029}' => 'P',
-            c => {
-                let code = u32::from(c);
-                out.push_str(&match code {
-                    0..=0xff => format!("\\x{code:02X}"),
-                    0x100..=0xffff => format!("\\u{code:04X}"),
-                    _ => format!("\\U{code:08X}"),
-                });
-                continue;
-            }
-        };
-        out.push('\\');
-        out.push(short);
+        after_space = c == ' ';
+        if is_printable(c) && !is_break(c) && c != '"' && c != '\\' {
+            line.push(c, out);
+            continue;
+        }
+        let start = out.len();
+        escape(c, out);
+        line.column += out.len() - start;
     }
     out.push('"');
+}
+
+fn escape(c: char, out: &mut String) {
+    out.push('\\');
+    out.push(match c {
+        '\0' => '0',
+        '\x07' => 'a',
+        '\x08' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\x0b' => 'v',
+        '\x0c' => 'f',
+        '\r' => 'r',
+        '\x1b' => 'e',
+        '"' => '"',
+        '\\' => '\\',
+        '\u{85}' => 'N',
+        '\u{a0}' => '_',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        c => {
+            let code = u32::from(c);
+            return out.push_str(&match code {
+                0..=0xff => format!("x{code:02X}"),
+                0x100..=0xffff => format!("u{code:04X}"),
+                _ => format!("U{code:08X}"),
+            });
+        }
+    });
 }
 
 /// The library's order of keys: letters after other characters, numbers by value.

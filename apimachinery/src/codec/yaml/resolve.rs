@@ -11,8 +11,6 @@ pub(super) enum Resolved {
     Float(f64),
     /// A time: read as a string, but quoted when written.
     Timestamp,
-    /// `<<`
-    Merge,
     Str,
 }
 
@@ -28,7 +26,6 @@ pub(super) fn resolve(text: &str) -> Resolved {
         ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Resolved::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
-        "<<" => return Resolved::Merge,
         _ => {}
     }
     match text.as_bytes()[0] {
