@@ -8,6 +8,7 @@ pub mod columns;
 pub mod core;
 pub mod defaulting;
 pub mod errors;
+pub mod discovery_slices;
 pub mod networking;
 pub mod ordinary;
 pub mod pod_resources;
@@ -16,6 +17,7 @@ pub mod resource;
 mod resource_table;
 pub mod store;
 pub mod stored;
+pub mod small_groups;
 pub mod strategy;
 pub mod validation;
 
@@ -61,6 +63,11 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("", "serviceaccounts") => &core::simple::ServiceAccounts,
         ("certificates.k8s.io", "certificatesigningrequests") => &certificates::SigningRequests,
         ("", "services") => &core::services::Services,
+        ("coordination.k8s.io", "leases") => &small_groups::Leases,
+        ("discovery.k8s.io", "endpointslices") => &discovery_slices::EndpointSlices,
+        ("node.k8s.io", "runtimeclasses") => &small_groups::RuntimeClasses,
+        ("policy", "poddisruptionbudgets") => &small_groups::DisruptionBudgets,
+        ("scheduling.k8s.io", "priorityclasses") => &small_groups::PriorityClasses,
         ("networking.k8s.io", "ingressclasses") => &networking::IngressClasses,
         ("networking.k8s.io", "ingresses") => &networking::Ingresses,
         ("networking.k8s.io", "ipaddresses") => &networking::IpAddresses,
