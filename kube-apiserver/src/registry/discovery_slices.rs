@@ -151,9 +151,7 @@ fn address(place: Cursor<'_>, list: Cursor<'_>, family: &str, errs: &mut Errors)
 }
 
 fn hints(hints: Cursor<'_>, errs: &mut Errors) {
-    let rules: [(&str, fn(&str) -> Vec<String>); 2] =
-        [("forZones", names::label_value), ("forNodes", names::dns1123_subdomain)];
-    for (name, rule) in rules {
+    for name in ["forZones", "forNodes"] {
         let list = hints.field(name);
         if list.len() > MOST_HINTS {
             errs.too_many(list, list.len(), MOST_HINTS);
@@ -164,6 +162,7 @@ fn hints(hints: Cursor<'_>, errs: &mut Errors) {
             if !seen.insert(hint.str()) {
                 errs.duplicate(hint, hint.str());
             }
+            let rule = if name == "forZones" { names::label_value } else { names::dns1123_subdomain };
             named(hint, rule, errs);
         }
     }

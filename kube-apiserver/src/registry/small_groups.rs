@@ -64,7 +64,7 @@ fn lease(spec: Cursor<'_>, errs: &mut Errors) {
         if strategy.str().contains('/') {
             errs.invalid_each(path, strategy.str(), names::qualified_name(strategy.str()));
         } else if strategy.str() != "OldestEmulationVersion" {
-            errs.not_supported(path, strategy.str(), &["OldestEmulationVersion"]);
+            errs.not_supported(path, strategy.str(), ["OldestEmulationVersion"]);
         }
     }
     if !preferred.is_empty() && strategy.is_empty() {
