@@ -5,6 +5,9 @@
 mod create;
 mod delete;
 mod list;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;
 mod update;
 mod watch;
 

@@ -1,0 +1,196 @@
+//! The store against a real etcd. Skipped, with a word about it, where there is none.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apimachinery::value;
+use apimachinery::value::Value;
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{ListOptions, ObjectEventKind, Store, Unguarded, Updater, WatchOptions};
+use crate::authorization::Authorizer;
+use crate::registry::admit::AdmitAll;
+use crate::registry::{DeleteOptions, Operation, Registry, RequestContext};
+use crate::request::{UserInfo, Warnings};
+use crate::state::AppState;
+use crate::storage::{Etcd, EtcdOptions};
+
+struct TestEtcd {
+    process: Child,
+    url: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for TestEtcd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn etcd() -> Option<TestEtcd> {
+    let dir = tempfile::tempdir().unwrap();
+    let (client, peer) = (free_port(), free_port());
+    let url = format!("http://127.0.0.1:{client}");
+    let peer = format!("http://127.0.0.1:{peer}");
+    let spawned = Command::new("etcd")
+        .arg("--data-dir")
+        .arg(dir.path())
+        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url, "--listen-peer-urls", &peer])
+        .args(["--initial-advertise-peer-urls", &peer, "--initial-cluster", &format!("default={peer}")])
+        .args(["--unsafe-no-fsync", "--log-level", "error"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match spawned {
+        Ok(process) => Some(TestEtcd { process, url, _dir: dir }),
+        Err(error) => {
+            eprintln!("skipped: etcd cannot be started: {error}");
+            None
+        }
+    }
+}
+
+struct World {
+    state: Arc<AppState>,
+    _etcd: TestEtcd,
+}
+
+impl World {
+    async fn new() -> Option<Self> {
+        let running = etcd()?;
+        let options =
+            EtcdOptions { servers: vec![running.url.clone()], prefix: "/registry".into(), ..EtcdOptions::default() };
+        let etcd = Etcd::connect(&options).await.unwrap();
+        let registry = Registry::start(etcd, |info, version| info.default_versions.contains(&version));
+        tokio::time::timeout(Duration::from_secs(20), registry.feed().wait_ready()).await.unwrap();
+        let state = AppState { registry, admission: Arc::new(AdmitAll), authorizer: Arc::new(Authorizer::default()) };
+        Some(Self { state: Arc::new(state), _etcd: running })
+    }
+
+    fn store(&self, plural: &str) -> Arc<Store> {
+        self.state.registry.store("", plural).unwrap()
+    }
+}
+
+fn cx(store: &Store, operation: Operation, name: &str) -> RequestContext {
+    RequestContext {
+        user: Arc::new(UserInfo::loopback()),
+        operation,
+        resource: Arc::clone(&store.resource),
+        group: String::new(),
+        version: "v1".into(),
+        subresource: String::new(),
+        namespace: "default".into(),
+        name: name.into(),
+        now: Timestamp::now(),
+        dry_run: false,
+        field_manager: "test".into(),
+        user_agent: "test".into(),
+        warnings: Warnings::default(),
+    }
+}
+
+fn config_map(name: &str, data: &str) -> Value {
+    value!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "x"}},
+        "data": {"k": data},
+    })
+}
+
+struct Set(&'static str, bool);
+
+#[async_trait]
+impl Updater for Set {
+    async fn updated(&mut self, old: &Value) -> Result<Value, apimachinery::status::ApiError> {
+        let mut new = old.clone();
+        new.set_path(&["data", "k"], self.0.into());
+        if self.1 {
+            new.set_path(&["metadata", "resourceVersion"], "1".into());
+        }
+        Ok(new)
+    }
+}
+
+fn rv(object: &Value) -> u64 {
+    object.path(&["metadata", "resourceVersion"]).as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_live_and_die() {
+    let Some(world) = World::new().await else { return };
+    let store = world.store("configmaps");
+    let about = store.own("");
+    let mut watch = store.watch(about, "default", WatchOptions::default()).await.unwrap();
+
+    let made =
+        store.create(&world.state, &cx(&store, Operation::Create, ""), config_map("a", "1"), &Unguarded).await.unwrap();
+    assert!(rv(&made) > 0 && !made.path(&["metadata", "uid"]).str_or_empty().is_empty());
+    let again = store
+        .create(&world.state, &cx(&store, Operation::Create, ""), config_map("a", "1"), &Unguarded)
+        .await
+        .unwrap_err();
+    assert_eq!((again.code(), again.message()), (409, "configmaps \"a\" already exists"));
+    assert_eq!(store.get("default", "a").await.unwrap(), made);
+
+    let update = cx(&store, Operation::Update, "a");
+    let changed = store.update(&world.state, &update, "a", &mut Set("2", false), &Unguarded, false).await.unwrap().0;
+    let same = store.update(&world.state, &update, "a", &mut Set("2", false), &Unguarded, false).await.unwrap().0;
+    assert!(rv(&changed) > rv(&made));
+    assert_eq!(rv(&same), rv(&changed), "an update that changes nothing writes nothing");
+    let stale = store.update(&world.state, &update, "a", &mut Set("3", true), &Unguarded, false).await.unwrap_err();
+    assert_eq!(
+        stale.message(),
+        "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to \
+         the latest version and try again"
+    );
+
+    let list = store.list(about, "default", &ListOptions::default()).await.unwrap();
+    assert_eq!(list.entries.iter().map(|e| (e.name(), e.rv)).collect::<Vec<_>>(), [("a", rv(&changed))]);
+    assert!(list.revision >= rv(&changed));
+
+    let gone = store
+        .delete(&world.state, &cx(&store, Operation::Delete, "a"), "a", &DeleteOptions::default(), &Unguarded)
+        .await
+        .unwrap();
+    assert!(gone.1);
+    assert_eq!(store.get("default", "a").await.unwrap_err().code(), 404);
+
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.unwrap();
+        seen.extend(watch.ready().unwrap().0.into_iter().map(|e| (e.kind, e.entry.rv)));
+    }
+    assert_eq!(seen[0], (ObjectEventKind::Added, rv(&made)));
+    assert_eq!(seen[1], (ObjectEventKind::Modified, rv(&changed)));
+    assert_eq!(seen[2].0, ObjectEventKind::Deleted);
+    assert!(seen[2].1 > rv(&changed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_of_one_revision() {
+    let Some(world) = World::new().await else { return };
+    let store = world.store("configmaps");
+    for i in 0..5 {
+        let object = config_map(&format!("c{i}"), "1");
+        store.create(&world.state, &cx(&store, Operation::Create, ""), object, &Unguarded).await.unwrap();
+    }
+    let about = store.own("");
+    let first = store.list(about, "default", &ListOptions { limit: 2, ..ListOptions::default() }).await.unwrap();
+    assert_eq!((first.entries.len(), first.remaining), (2, Some(3)));
+    let delete = cx(&store, Operation::Delete, "c3");
+    store.delete(&world.state, &delete, "c3", &DeleteOptions::default(), &Unguarded).await.unwrap();
+    let rest = ListOptions { limit: 10, continue_token: first.continue_token, ..ListOptions::default() };
+    let second = store.list(about, "default", &rest).await.unwrap();
+    assert_eq!(second.revision, first.revision);
+    assert_eq!(second.entries.iter().map(|e| e.name()).collect::<Vec<_>>(), ["c2", "c3", "c4"]);
+    let now = store.list(about, "default", &ListOptions::default()).await.unwrap();
+    assert_eq!(now.entries.len(), 4);
+}
