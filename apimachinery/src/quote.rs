@@ -103,9 +103,9 @@ pub fn go_value(value: &Value) -> String {
     }
 }
 
-/// A float as Go's `%v` prints it: the shortest digits, with an exponent below 1e-4 and from 1e21 on.
+/// A float as Go's `%v` prints it: the shortest digits, with an exponent below 1e-4 and from 1e6 on.
 fn go_float(n: f64) -> String {
-    if n == 0.0 || (1e-4..1e21).contains(&n.abs()) {
+    if n == 0.0 || (1e-4..1e6).contains(&n.abs()) {
         return n.to_string();
     }
     let text = format!("{n:e}");

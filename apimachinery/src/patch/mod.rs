@@ -1,5 +1,6 @@
 //! The ways to change an object with a patch. Pure: bytes or values in, bytes or values out.
 
+pub mod apply;
 pub mod json_patch;
 pub mod merge;
 mod node;
