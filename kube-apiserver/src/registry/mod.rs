@@ -9,6 +9,7 @@ pub mod core;
 pub mod defaulting;
 pub mod discovery_slices;
 pub mod errors;
+pub mod flow_control_group;
 pub mod networking;
 pub mod ordinary;
 pub mod pod_resources;
@@ -18,6 +19,7 @@ mod resource_table;
 pub mod small_groups;
 pub mod store;
 pub mod stored;
+pub mod storage_group;
 pub mod strategy;
 pub mod validation;
 
@@ -68,6 +70,14 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("node.k8s.io", "runtimeclasses") => &small_groups::RuntimeClasses,
         ("policy", "poddisruptionbudgets") => &small_groups::DisruptionBudgets,
         ("scheduling.k8s.io", "priorityclasses") => &small_groups::PriorityClasses,
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => &flow_control_group::FlowSchemas,
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &flow_control_group::PriorityLevels,
+        ("storage.k8s.io", "csidrivers") => &storage_group::CsiDrivers,
+        ("storage.k8s.io", "csinodes") => &storage_group::CsiNodes,
+        ("storage.k8s.io", "csistoragecapacities") => &storage_group::StorageCapacities,
+        ("storage.k8s.io", "storageclasses") => &storage_group::StorageClasses,
+        ("storage.k8s.io", "volumeattachments") => &storage_group::VolumeAttachments,
+        ("storage.k8s.io", "volumeattributesclasses") => &storage_group::VolumeAttributesClasses,
         ("networking.k8s.io", "ingressclasses") => &networking::IngressClasses,
         ("networking.k8s.io", "ingresses") => &networking::Ingresses,
         ("networking.k8s.io", "ipaddresses") => &networking::IpAddresses,
