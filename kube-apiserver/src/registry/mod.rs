@@ -17,9 +17,9 @@ pub mod rbac;
 pub mod resource;
 mod resource_table;
 pub mod small_groups;
+pub mod storage_group;
 pub mod store;
 pub mod stored;
-pub mod storage_group;
 pub mod strategy;
 pub mod validation;
 

@@ -35,7 +35,11 @@ impl Strategy for StorageClasses {
             none_or_one_of(policy, &["Delete", "Retain"], errs);
         }
         let mode = obj.field("volumeBindingMode");
-        if mode.exists() { none_or_one_of(mode, &["Immediate", "WaitForFirstConsumer"], errs) } else { errs.required(mode, "") }
+        if mode.exists() {
+            none_or_one_of(mode, &["Immediate", "WaitForFirstConsumer"], errs)
+        } else {
+            errs.required(mode, "")
+        }
         topologies(obj.field("allowedTopologies"), errs);
     }
 
