@@ -339,8 +339,6 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
-
 /// All that is wrong with an object, in the order found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errors(Vec<Error>);

@@ -18,7 +18,7 @@ pub fn parse_ip_sloppy(text: &str) -> Option<IpAddr> {
 }
 
 fn parse_v4(text: &str) -> Option<Ipv4Addr> {
-    let octets: Vec<u8> = text.split('.').map(|part| parse_octet(part)).collect::<Option<_>>()?;
+    let octets: Vec<u8> = text.split('.').map(parse_octet).collect::<Option<_>>()?;
     <[u8; 4]>::try_from(octets).ok().map(Ipv4Addr::from)
 }
 

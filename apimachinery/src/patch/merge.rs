@@ -140,11 +140,7 @@ fn keep(patch: Value, additions: bool) -> Value {
         match value {
             Value::Null if additions => {}
             Value::Null => out.push((key, Value::Null)),
-            Value::Map(ref inner) if inner.is_empty() => {
-                if additions {
-                    out.push((key, value));
-                }
-            }
+            Value::Map(ref inner) if inner.is_empty() && additions => out.push((key, value)),
             Value::Map(_) => {
                 let kept = keep(value, additions);
                 if !kept.is_zero() {

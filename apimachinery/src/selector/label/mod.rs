@@ -326,10 +326,10 @@ pub fn validate(selector: Cursor<'_>, rules: SelectorRules, errs: &mut Errors) {
 pub fn validate_expression(expression: Cursor<'_>, rules: SelectorRules, errs: &mut Errors) {
     let (operator, values) = (expression.field("operator"), expression.field("values"));
     match operator.str() {
-        "In" | "NotIn" if values.len() == 0 => {
+        "In" | "NotIn" if values.is_empty() => {
             errs.required(values, "must be specified when `operator` is 'In' or 'NotIn'");
         }
-        "Exists" | "DoesNotExist" if values.len() > 0 => {
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
             errs.forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
