@@ -5,6 +5,7 @@ pub mod field;
 pub mod meta;
 pub mod names;
 pub mod object_meta;
+pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod quote;
