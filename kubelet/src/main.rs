@@ -1,2 +1,10 @@
-//! Entry point.
-fn main() {}
+//! The kubelet.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    kubelet::main()
+}

@@ -75,7 +75,7 @@ fn map_value(map: Option<&BTreeMap<String, String>>, key: &str) -> String {
 /// `key="value"` lines, sorted, values quoted as Go's %q.
 fn format_map(map: Option<&BTreeMap<String, String>>) -> String {
     let lines: Vec<String> =
-        map.into_iter().flatten().map(|(key, value)| format!("{key}={}", quote::go_quote(value))).collect();
+        map.into_iter().flatten().map(|(key, value)| format!("{key}={}", quote::quote(value))).collect();
     lines.join("\n")
 }
 

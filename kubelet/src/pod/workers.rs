@@ -1,0 +1,167 @@
+//! All pod workers of this node: one task per UID, started with the first letter, forgotten when the pod is gone.
+//!
+//! upstream: pkg/kubelet/pod_workers.go, kubelet_pods.go: HandlePodCleanups
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use component_base::{Chain, task};
+use k8s_openapi::api::core::v1::Pod;
+use parking_lot::Mutex;
+
+use super::kill::kill_pod;
+use super::machinery::Machinery;
+use super::view::PodView;
+use super::worker::{Ending, Letter, Mailbox, Running, Stage};
+use crate::runtime::relist::Snapshot;
+use crate::runtime::{ObservedPod, observe};
+
+/// The workers.
+#[derive(Clone)]
+pub struct Workers {
+    cx: Arc<Machinery>,
+    mailboxes: Arc<Mutex<HashMap<String, Arc<Mailbox>>>>,
+    orphans: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Workers {
+    /// No workers yet.
+    pub fn new(cx: Arc<Machinery>) -> Self {
+        Self { cx, mailboxes: Arc::default(), orphans: Arc::default() }
+    }
+
+    /// What the workers work with.
+    pub fn machinery(&self) -> &Arc<Machinery> {
+        &self.cx
+    }
+
+    /// Hands the newest definition of a pod to its worker; a pod without one gets it.
+    pub fn update(&self, pod: Arc<Pod>) {
+        let mut mailboxes = self.mailboxes.lock();
+        if let Some(mailbox) = mailboxes.get(pod.uid()) {
+            self.cx.objects.refresh_for(&pod);
+            mailbox.post(pod);
+            return;
+        }
+        self.cx.objects.refresh_for(&pod);
+        let uid = pod.uid().to_owned();
+        let mailbox = Arc::new(Mailbox::new(Letter { pod, ending: None }));
+        mailboxes.insert(uid, Arc::clone(&mailbox));
+        drop(mailboxes);
+        let others = Arc::clone(&self.mailboxes);
+        let blocked = Box::new(move |pod: &Pod| is_blocked(&others.lock(), pod));
+        let running = Running::new(Arc::clone(&self.cx), mailbox, blocked);
+        task::spawn("pod-worker", async move { running.run().await.run().await.run().await });
+    }
+
+    /// Ends a pod that no source has any more; forgets it once nothing is left.
+    pub fn remove(&self, uid: &str) {
+        let mut mailboxes = self.mailboxes.lock();
+        let Some(mailbox) = mailboxes.get(uid) else {
+            return;
+        };
+        if mailbox.stage() == Stage::Finished {
+            mailboxes.remove(uid);
+            drop(mailboxes);
+            self.cx.statuses.remove(uid);
+            return;
+        }
+        if mailbox.stage() == Stage::Running {
+            mailbox.end(Ending { grace_seconds: None, verdict: None });
+        }
+    }
+
+    /// Ends a pod for a reason of the node's.
+    pub fn end(&self, uid: &str, ending: Ending) {
+        if let Some(mailbox) = self.mailboxes.lock().get(uid) {
+            mailbox.end(ending);
+        }
+    }
+
+    /// Makes a pod's worker look again.
+    pub fn wake(&self, uid: &str) {
+        if let Some(mailbox) = self.mailboxes.lock().get(uid) {
+            mailbox.wake();
+        }
+    }
+
+    /// Wakes all workers, such as when the network came up.
+    pub fn wake_all(&self) {
+        for mailbox in self.mailboxes.lock().values() {
+            mailbox.wake();
+        }
+    }
+
+    /// UIDs of all pods that have a worker.
+    pub fn uids(&self) -> Vec<String> {
+        self.mailboxes.lock().keys().cloned().collect()
+    }
+
+    /// The pods that may still use resources.
+    pub fn active_pods(&self) -> Vec<Arc<Pod>> {
+        let mailboxes = self.mailboxes.lock();
+        mailboxes.values().filter(|mailbox| mailbox.stage() < Stage::Terminated).map(|mailbox| mailbox.pod()).collect()
+    }
+
+    /// How far a pod's life has come; `None` when it has no worker.
+    pub fn stage(&self, uid: &str) -> Option<Stage> {
+        self.mailboxes.lock().get(uid).map(|mailbox| mailbox.stage())
+    }
+
+    /// True while containers of the pod may run.
+    pub fn could_have_running_containers(&self, uid: &str) -> bool {
+        self.stage(uid).is_some_and(|stage| stage < Stage::Terminated)
+    }
+
+    /// Ends what runs of pods that nobody knows, such as those that were deleted while the kubelet was down.
+    pub fn end_orphans(&self, snapshot: &Snapshot) {
+        let known = self.mailboxes.lock();
+        let unknown: Vec<String> = snapshot.uids().filter(|uid| !known.contains_key(*uid)).cloned().collect();
+        drop(known);
+        for uid in unknown {
+            if self.orphans.lock().insert(uid.clone()) {
+                let (cx, orphans) = (Arc::clone(&self.cx), Arc::clone(&self.orphans));
+                task::spawn("orphan", async move {
+                    end_orphan(&cx, &uid).await;
+                    orphans.lock().remove(&uid);
+                });
+            }
+        }
+    }
+}
+
+/// Static pods keep their name when their file changes; the new one waits until the old one is gone.
+fn is_blocked(mailboxes: &HashMap<String, Arc<Mailbox>>, pod: &Pod) -> bool {
+    let same_name = |other: &Pod| {
+        other.uid() != pod.uid() && other.name() == pod.name() && other.namespace() == pod.namespace()
+    };
+    mailboxes.values().any(|mailbox| {
+        let stage = mailbox.stage();
+        same_name(&mailbox.pod()) && (stage == Stage::Terminating || stage == Stage::Terminated)
+    })
+}
+
+async fn end_orphan(cx: &Machinery, uid: &str) {
+    let observed = match observe(cx.runtime.as_ref(), uid).await {
+        Ok(observed) => observed,
+        Err(error) => {
+            tracing::warn!(uid, %error, "orphaned pod was not observed");
+            return;
+        }
+    };
+    if observed.is_running() {
+        tracing::info!(namespace = observed.namespace, name = observed.name, uid, "ending a pod that no source knows");
+        if let Err(error) = kill_pod(cx, &stand_in(&observed), &observed, Some(1)).await {
+            tracing::warn!(uid, error = %Chain(&error), "orphaned pod was not stopped");
+        }
+    }
+}
+
+/// A definition that says no more than what the runtime knows.
+fn stand_in(observed: &ObservedPod) -> Pod {
+    let mut pod = Pod::default();
+    pod.metadata.name = Some(observed.name.clone());
+    pod.metadata.namespace = Some(observed.namespace.clone());
+    pod.metadata.uid = Some(observed.uid.clone());
+    pod
+}
