@@ -132,7 +132,10 @@ impl Objects {
         name: &str,
     ) -> Result<Arc<K>, ObjectError>
     where
-        K: k8s_openapi::NamespaceResourceScopeMarker + DeserializeOwned + Clone + std::fmt::Debug,
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + DeserializeOwned
+            + Clone
+            + std::fmt::Debug,
     {
         let (namespace_owned, name_owned) = (namespace.to_owned(), name.to_owned());
         let Some(client) = self.client.clone() else {
@@ -152,7 +155,9 @@ impl Objects {
                 cache.insert(key, Kept { object: Arc::clone(&object), read_at: Instant::now() });
                 Ok(object)
             }
-            Err(kube::Error::Api(status)) => Err(ObjectError::Api { code: status.code, message: status.message.clone() }),
+            Err(kube::Error::Api(status)) => {
+                Err(ObjectError::Api { code: status.code, message: status.message.clone() })
+            }
             Err(source) => Err(ObjectError::Transport {
                 kind,
                 namespace: namespace_owned,

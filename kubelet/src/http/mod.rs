@@ -99,7 +99,11 @@ impl Target {
     }
 
     fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     /// The whole URL.
@@ -280,11 +284,15 @@ mod tests {
             assert!(String::from_utf8_lossy(&buffer[..read]).contains("user-agent: kube-probe/1.36"));
             socket.write_all(b"HTTP/1.1 503 no\r\nContent-Length: 4\r\n\r\nbusy").await.expect("written");
         });
-        let target = Target { https: false, host: "127.0.0.1".into(), port, path: "/".into(), headers: headers(&[], "probe") };
+        let target =
+            Target { https: false, host: "127.0.0.1".into(), port, path: "/".into(), headers: headers(&[], "probe") };
         let answer = get(&target, Duration::from_secs(5)).await.expect("an answer");
         assert_eq!((answer.status.as_u16(), answer.body.as_str()), (503, "busy"));
         server.await.expect("served");
         let error = get(&target, Duration::from_secs(5)).await.expect_err("refused").to_string();
-        assert_eq!(error, format!("Get \"http://127.0.0.1:{port}/\": dial tcp 127.0.0.1:{port}: connect: connection refused"));
+        assert_eq!(
+            error,
+            format!("Get \"http://127.0.0.1:{port}/\": dial tcp 127.0.0.1:{port}: connect: connection refused")
+        );
     }
 }

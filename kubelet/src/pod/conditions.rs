@@ -90,8 +90,9 @@ pub fn ready(pod: &Pod, statuses: &[ContainerStatus], phase: &str, others: &[Pod
         let kind = &gate.condition_type;
         match others.iter().find(|condition| &condition.type_ == kind) {
             None => missing.push(format!("corresponding condition of pod readiness gate {kind:?} does not exist.")),
-            Some(found) if found.status != "True" => missing
-                .push(format!("the status of pod readiness gate {kind:?} is not \"True\", but {}", found.status)),
+            Some(found) if found.status != "True" => {
+                missing.push(format!("the status of pod readiness gate {kind:?} is not \"True\", but {}", found.status))
+            }
             Some(_) => {}
         }
     }
@@ -142,8 +143,8 @@ mod tests {
 
     #[test]
     fn names_the_containers_that_are_not_ready() {
-        let pod: Pod = serde_json::from_str(r#"{"spec":{"containers":[{"name":"a"},{"name":"b"},{"name":"c"}]}}"#)
-            .expect("valid");
+        let pod: Pod =
+            serde_json::from_str(r#"{"spec":{"containers":[{"name":"a"},{"name":"b"},{"name":"c"}]}}"#).expect("valid");
         let status = |name: &str, ready| ContainerStatus { name: name.to_owned(), ready, ..ContainerStatus::default() };
         let got = containers_ready(&pod, &[status("a", true), status("b", false)], "Running");
         assert_eq!(got.reason.as_deref(), Some("ContainersNotReady"));

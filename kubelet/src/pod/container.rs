@@ -73,7 +73,9 @@ pub fn container_config(
         command: expanded(&container.command),
         args: expanded(&container.args),
         working_dir: container.working_dir.clone().unwrap_or_default(),
-        envs: environment.map(|(key, value)| KeyValue { key: key.clone(), value: value.clone().into_bytes() }).collect(),
+        envs: environment
+            .map(|(key, value)| KeyValue { key: key.clone(), value: value.clone().into_bytes() })
+            .collect(),
         mounts: inputs.mounts,
         labels: container_labels(pod, &container.name),
         annotations: container_annotations(pod, container, inputs.restart_count),

@@ -43,9 +43,7 @@ pub fn apply(pod: &mut Pod) {
 fn apply_container(container: &mut Container, host_network: bool) {
     let image = container.image.clone().unwrap_or_default();
     let latest = with_default_tag(&image).ends_with(":latest");
-    container
-        .image_pull_policy
-        .get_or_insert_with(|| if latest { "Always" } else { "IfNotPresent" }.to_owned());
+    container.image_pull_policy.get_or_insert_with(|| if latest { "Always" } else { "IfNotPresent" }.to_owned());
     container.termination_message_path.get_or_insert_with(|| "/dev/termination-log".to_owned());
     container.termination_message_policy.get_or_insert_with(|| "File".to_owned());
     for port in container.ports.iter_mut().flatten() {

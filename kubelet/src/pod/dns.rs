@@ -130,8 +130,7 @@ fn parse_resolv_conf(text: &str) -> DnsConfig {
             Some("nameserver") => config.servers.extend(words.next().map(str::to_owned)),
             Some("search") => {
                 let domains = words.filter(|domain| *domain != ".");
-                config.searches =
-                    domains.map(|domain| domain.strip_suffix('.').unwrap_or(domain).to_owned()).collect();
+                config.searches = domains.map(|domain| domain.strip_suffix('.').unwrap_or(domain).to_owned()).collect();
             }
             Some("options") => config.options.extend(words.map(str::to_owned)),
             _ => {}

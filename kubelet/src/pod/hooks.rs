@@ -48,9 +48,8 @@ pub async fn run(
     }
     if let Some(action) = &handler.http_get {
         let path = action.path.clone().unwrap_or_default();
-        let failed = |error: http::FetchError| {
-            HookError(format!("HTTP lifecycle hook ({path}) {} - error: {error}", of()))
-        };
+        let failed =
+            |error: http::FetchError| HookError(format!("HTTP lifecycle hook ({path}) {} - error: {error}", of()));
         let target = http::Target::of(action, container, pod_ip, "lifecycle").map_err(&failed)?;
         return http::get(&target, HTTP_TIMEOUT).await.map(drop).map_err(failed);
     }

@@ -70,7 +70,8 @@ pub async fn kill_container(
         message => message.to_owned(),
     };
     cx.events.container(pod, &found.name, "Killing", message);
-    let grace = killing.grace_override.unwrap_or_else(|| grace_seconds(pod, definition.as_ref(), found, killing.reason));
+    let grace =
+        killing.grace_override.unwrap_or_else(|| grace_seconds(pod, definition.as_ref(), found, killing.reason));
     let deadline = Instant::now() + Duration::from_secs(u64::try_from(grace).unwrap_or(0));
     if grace > 0 {
         run_pre_stop(cx, killing, definition.as_ref(), pod_ip, deadline).await;
@@ -87,12 +88,7 @@ pub async fn kill_container(
     stopped.map_err(|source| KillError::Container { name: found.name.clone(), source })
 }
 
-fn grace_seconds(
-    pod: &Pod,
-    definition: Option<&Container>,
-    found: &ContainerObserved,
-    reason: KillReason,
-) -> i64 {
+fn grace_seconds(pod: &Pod, definition: Option<&Container>, found: &ContainerObserved, reason: KillReason) -> i64 {
     if let Some(seconds) = pod.metadata.deletion_grace_period_seconds.or(found.notes.deletion_grace_period_seconds) {
         return seconds;
     }
@@ -132,7 +128,12 @@ async fn run_pre_stop(
             cx.events.container_warning(pod, &found.name, "FailedPreStopHook", "PreStopHook failed");
         }
         Err(_elapsed) => {
-            tracing::debug!(namespace = pod.namespace(), name = pod.name(), container = found.name, "preStop hook ran out of time");
+            tracing::debug!(
+                namespace = pod.namespace(),
+                name = pod.name(),
+                container = found.name,
+                "preStop hook ran out of time"
+            );
         }
     }
 }
@@ -191,7 +192,8 @@ impl Order {
         let wait = async {
             for other in self.waits_for.get(name).into_iter().flatten() {
                 if let Some(done) = self.done.get(other) {
-                    let _sender_lives_as_long_as_self = done.subscribe().wait_for(|done| *done).await;
+                    let mut done = done.subscribe();
+                    let _sender_lives_as_long_as_self = done.wait_for(|done| *done).await;
                 }
             }
         };

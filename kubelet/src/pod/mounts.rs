@@ -102,10 +102,11 @@ fn volume_mount(inputs: &MountInputs<'_>, index: usize, mount: &VolumeMount) -> 
         volume.path.clone()
     } else {
         let sub = SubPath { volume: &mount.name, volume_path: &volume.path, relative: &relative, index };
-        inputs
-            .volumes
-            .bind_sub_path(inputs.pod, &container, &sub)
-            .map_err(|source| MountError::SubPath { volume: mount.name.clone(), container, source })?
+        inputs.volumes.bind_sub_path(inputs.pod, &container, &sub).map_err(|source| MountError::SubPath {
+            volume: mount.name.clone(),
+            container,
+            source,
+        })?
     };
     let propagation = match mount.mount_propagation.as_deref() {
         Some("HostToContainer") => MountPropagation::PropagationHostToContainer,

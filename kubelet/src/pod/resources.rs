@@ -138,7 +138,11 @@ pub fn pod_limits(pod: &Pod, settings: CpuSettings) -> PodLimits {
     let (cpu_limit, cpu_complete) = pod_amount(pod, true, "cpu");
     let (memory_limit, memory_complete) = pod_amount(pod, true, "memory");
     let class = qos_class(pod);
-    let mut limits = PodLimits { cpu_shares: cpu_shares(requests("cpu")), cpu_period_us: settings.cfs_period_us, ..PodLimits::default() };
+    let mut limits = PodLimits {
+        cpu_shares: cpu_shares(requests("cpu")),
+        cpu_period_us: settings.cfs_period_us,
+        ..PodLimits::default()
+    };
     if class == "BestEffort" {
         limits.cpu_shares = cpu_shares(0);
         return limits;
@@ -201,7 +205,10 @@ mod tests {
     fn oom_scores_follow_the_class() {
         for (containers, want) in [
             (r#"[{"name":"a"}]"#, 1000),
-            (r#"[{"name":"a","resources":{"limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"1","memory":"1Gi"}}}]"#, -997),
+            (
+                r#"[{"name":"a","resources":{"limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"1","memory":"1Gi"}}}]"#,
+                -997,
+            ),
             (r#"[{"name":"a","resources":{"requests":{"memory":"4Gi"}}}]"#, 500),
             (r#"[{"name":"a","resources":{"requests":{"cpu":"1"}}}]"#, 999),
             (r#"[{"name":"a","resources":{"requests":{"memory":"8Gi"}}}]"#, 3),

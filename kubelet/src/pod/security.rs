@@ -252,14 +252,19 @@ mod tests {
     fn check(pod: &str, container: &str, image_user: ImageUser) -> Result<LinuxContainerSecurityContext, String> {
         let pod: Pod = serde_json::from_str(pod).expect("valid");
         let container: Container = serde_json::from_str(container).expect("valid");
-        container_context(&pod, &container, &image_user, &SecuritySettings::default()).map_err(|error| error.to_string())
+        container_context(&pod, &container, &image_user, &SecuritySettings::default())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_containers_word_comes_before_the_pods() {
         let pod = r#"{"spec":{"containers":[],"securityContext":{"runAsUser":1,"runAsGroup":2,"fsGroup":3,"supplementalGroups":[4]}}}"#;
-        let got = check(pod, r#"{"name":"c","securityContext":{"runAsUser":9,"allowPrivilegeEscalation":false}}"#, ImageUser::default())
-            .expect("valid");
+        let got = check(
+            pod,
+            r#"{"name":"c","securityContext":{"runAsUser":9,"allowPrivilegeEscalation":false}}"#,
+            ImageUser::default(),
+        )
+        .expect("valid");
         assert_eq!(got.run_as_user.map(|user| user.value), Some(9));
         assert_eq!(got.run_as_group.map(|group| group.value), Some(2));
         assert_eq!(got.supplemental_groups, [3, 4]);

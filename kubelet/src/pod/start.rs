@@ -66,8 +66,7 @@ impl Start<'_> {
                 failure(reason, message)
             }
         };
-        let config =
-            self.config(container, image_ref, target).await.map_err(failed("CreateContainerConfigError"))?;
+        let config = self.config(container, image_ref, target).await.map_err(failed("CreateContainerConfigError"))?;
         let log_path = config.log_path.clone();
         let id = cx
             .runtime

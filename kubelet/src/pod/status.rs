@@ -223,7 +223,8 @@ impl ContainerList<'_> {
 
     /// The status of a container that the runtime does not have.
     fn not_found(&self, container: &Container, old: Option<&ContainerStatus>) -> ContainerStatus {
-        let waiting = if self.inputs.pod.init_containers().is_empty() { "ContainerCreating" } else { "PodInitializing" };
+        let waiting =
+            if self.inputs.pod.init_containers().is_empty() { "ContainerCreating" } else { "PodInitializing" };
         let mut status = ContainerStatus {
             name: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),

@@ -376,8 +376,12 @@ async fn start_one(
         }
         Err(failure) => {
             tracing::info!(
-                namespace = start.pod.namespace(), name = start.pod.name(), container = container.name,
-                reason = failure.reason, message = failure.message, "container was not started"
+                namespace = start.pod.namespace(),
+                name = start.pod.name(),
+                container = container.name,
+                reason = failure.reason,
+                message = failure.message,
+                "container was not started"
             );
             memory.failures.insert(container.name.clone(), failure);
             Err(RETRY)

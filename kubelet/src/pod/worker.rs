@@ -190,7 +190,11 @@ impl Running {
                     message: "Pod was active on the node longer than the specified deadline".to_owned(),
                 }),
             });
-            self.cx.events.pod(pod, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
+            self.cx.events.pod(
+                pod,
+                "DeadlineExceeded",
+                "Pod was active on the node longer than the specified deadline",
+            );
             return Duration::ZERO;
         }
         match sync(&self.cx, pod, &mut self.memory).await {

@@ -132,9 +132,8 @@ impl Workers {
 
 /// Static pods keep their name when their file changes; the new one waits until the old one is gone.
 fn is_blocked(mailboxes: &HashMap<String, Arc<Mailbox>>, pod: &Pod) -> bool {
-    let same_name = |other: &Pod| {
-        other.uid() != pod.uid() && other.name() == pod.name() && other.namespace() == pod.namespace()
-    };
+    let same_name =
+        |other: &Pod| other.uid() != pod.uid() && other.name() == pod.name() && other.namespace() == pod.namespace();
     mailboxes.values().any(|mailbox| {
         let stage = mailbox.stage();
         same_name(&mailbox.pod()) && (stage == Stage::Terminating || stage == Stage::Terminated)

@@ -82,7 +82,9 @@ fn judge(status: &str, message: &str, body: &[u8]) -> Outcome {
         ));
     }
     if status != "0" {
-        return Outcome::Failure(format!("error: health rpc probe failed: rpc error: code = {status} desc = {message}"));
+        return Outcome::Failure(format!(
+            "error: health rpc probe failed: rpc error: code = {status} desc = {message}"
+        ));
     }
     // After the five bytes of the frame: field 1, a varint.
     let serving = match body.get(5..) {
@@ -106,7 +108,9 @@ mod tests {
         assert_eq!(encode("").as_ref(), [0, 0, 0, 0, 0]);
         assert_eq!(encode("ab").as_ref(), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
         assert_eq!(judge("0", "", &[0, 0, 0, 0, 2, 8, 1]), Outcome::Success);
-        assert!(matches!(judge("0", "", &[0, 0, 0, 0, 2, 8, 2]), Outcome::Failure(text) if text.contains("NOT_SERVING")));
+        assert!(
+            matches!(judge("0", "", &[0, 0, 0, 0, 2, 8, 2]), Outcome::Failure(text) if text.contains("NOT_SERVING"))
+        );
         assert!(matches!(judge("12", "", &[]), Outcome::Failure(_)));
     }
 }

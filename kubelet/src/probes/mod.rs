@@ -166,13 +166,8 @@ impl Probes {
             return;
         }
         let now = Arc::new(Notify::new());
-        let worker = worker::Worker::new(
-            Arc::clone(&self.shared),
-            Arc::clone(pod),
-            container.clone(),
-            kind,
-            probe.clone(),
-        );
+        let worker =
+            worker::Worker::new(Arc::clone(&self.shared), Arc::clone(pod), container.clone(), kind, probe.clone());
         let task = component_base::task::spawn("probe", worker.run(Arc::clone(&now)));
         workers.insert(key, Handle { task, now });
     }

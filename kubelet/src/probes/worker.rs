@@ -40,7 +40,8 @@ impl Worker {
     }
 
     pub(super) async fn run(mut self, now: Arc<Notify>) {
-        let period = Duration::from_secs(self.probe.period_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(10).max(1));
+        let period =
+            Duration::from_secs(self.probe.period_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(10).max(1));
         loop {
             if let Next::Stop = self.step().await {
                 break;
@@ -94,7 +95,8 @@ impl Worker {
     }
 
     fn will_restart(&self, exit_code: i32) -> bool {
-        is_sidecar(&self.container) || should_restart(&self.container, self.pod.spec().restart_policy.as_deref(), exit_code)
+        is_sidecar(&self.container)
+            || should_restart(&self.container, self.pod.spec().restart_policy.as_deref(), exit_code)
     }
 
     /// A new container starts with a clean slate.

@@ -36,10 +36,7 @@ impl CriRuntime {
     }
 
     /// Runs one call with the default limit.
-    async fn call<T>(
-        &self,
-        call: impl Future<Output = Result<tonic::Response<T>, Status>> + Send,
-    ) -> RuntimeResult<T> {
+    async fn call<T>(&self, call: impl Future<Output = Result<tonic::Response<T>, Status>> + Send) -> RuntimeResult<T> {
         limited(self.timeout, call).await
     }
 }
@@ -51,10 +48,9 @@ async fn limited<T>(
     match tokio::time::timeout(limit, call).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) => Err(from_status(&status)),
-        Err(_elapsed) => Err(RuntimeError {
-            code: RuntimeCode::DeadlineExceeded,
-            message: "context deadline exceeded".to_owned(),
-        }),
+        Err(_elapsed) => {
+            Err(RuntimeError { code: RuntimeCode::DeadlineExceeded, message: "context deadline exceeded".to_owned() })
+        }
     }
 }
 
@@ -200,9 +196,9 @@ impl Runtime for CriRuntime {
     }
 
     async fn exec_sync(&self, id: &str, command: Vec<String>, timeout: Duration) -> RuntimeResult<ExecOutput> {
-        let request =
-            ExecSyncRequest { container_id: id.to_owned(), cmd: command, timeout: whole_seconds(timeout) };
-        let call = self.clients.runtime.clone().exec_sync(request);
+        let request = ExecSyncRequest { container_id: id.to_owned(), cmd: command, timeout: whole_seconds(timeout) };
+        let mut client = self.clients.runtime.clone();
+        let call = client.exec_sync(request);
         let answer = if timeout.is_zero() {
             // The command may run as long as it likes; the runtime ends the call when the container dies.
             call.await.map(tonic::Response::into_inner).map_err(|status| from_status(&status))?

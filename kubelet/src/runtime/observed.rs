@@ -181,7 +181,8 @@ pub async fn observe(runtime: &dyn Runtime, uid: &str) -> RuntimeResult<Observed
 
 fn sandbox_observed(status: &PodSandboxStatus) -> SandboxObserved {
     let network = status.network.as_ref();
-    let mut ips: Vec<String> = network.map(|network| network.ip.clone()).into_iter().filter(|ip| !ip.is_empty()).collect();
+    let mut ips: Vec<String> =
+        network.map(|network| network.ip.clone()).into_iter().filter(|ip| !ip.is_empty()).collect();
     if let Some(network) = network {
         ips.extend(network.additional_ips.iter().map(|more| more.ip.clone()));
     }

@@ -117,8 +117,7 @@ fn read_manifest(file: &Path, node: &str) -> Result<Pod, ManifestError> {
 
 /// The pod of a manifest, with what makes it a static pod of `node`.
 fn static_pod(text: &str, file: &str, node: &str) -> Result<Pod, ManifestError> {
-    let value =
-        component_base::config::parse_yaml(text).map_err(|error| ManifestError::Parse(error.to_string()))?;
+    let value = component_base::config::parse_yaml(text).map_err(|error| ManifestError::Parse(error.to_string()))?;
     let mut pod: Pod = serde_json::from_value(value).map_err(|error| ManifestError::NotAPod(error.to_string()))?;
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(&pod).unwrap_or_default());
@@ -182,7 +181,8 @@ fn refuse_api_objects(pod: &Pod) -> Result<(), ManifestError> {
 mod tests {
     use super::*;
 
-    const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: c, image: i}\n";
+    const MANIFEST: &str =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: c, image: i}\n";
 
     #[test]
     fn a_manifest_becomes_a_static_pod() {

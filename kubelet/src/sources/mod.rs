@@ -62,8 +62,7 @@ impl Desired {
 
     /// Takes a new set.
     pub fn replace(&mut self, set: PodSet) -> Changes {
-        let new: BTreeMap<String, Arc<Pod>> =
-            set.pods.into_iter().map(|pod| (pod.uid().to_owned(), pod)).collect();
+        let new: BTreeMap<String, Arc<Pod>> = set.pods.into_iter().map(|pod| (pod.uid().to_owned(), pod)).collect();
         let old = self.sets.remove(&set.source).unwrap_or_default();
         let differs = |uid: &String, pod: &Arc<Pod>| old.get(uid).is_none_or(|before| before != pod);
         let updated = new.iter().filter(|(uid, pod)| differs(uid, pod)).map(|(_, pod)| Arc::clone(pod)).collect();
@@ -88,7 +87,8 @@ mod tests {
     use super::*;
 
     fn pod(uid: &str, image: &str) -> Arc<Pod> {
-        let json = format!(r#"{{"metadata":{{"uid":"{uid}"}},"spec":{{"containers":[{{"name":"c","image":"{image}"}}]}}}}"#);
+        let json =
+            format!(r#"{{"metadata":{{"uid":"{uid}"}},"spec":{{"containers":[{{"name":"c","image":"{image}"}}]}}}}"#);
         Arc::new(serde_json::from_str(&json).expect("valid"))
     }
 

@@ -153,8 +153,10 @@ mod tests {
     use crate::pod::conditions::condition;
 
     fn pod() -> Pod {
-        serde_json::from_str(r#"{"metadata":{"name":"p","namespace":"n","uid":"u"},"spec":{"containers":[{"name":"a"}]}}"#)
-            .expect("valid")
+        serde_json::from_str(
+            r#"{"metadata":{"name":"p","namespace":"n","uid":"u"},"spec":{"containers":[{"name":"a"}]}}"#,
+        )
+        .expect("valid")
     }
 
     fn status(ready: bool) -> PodStatus {

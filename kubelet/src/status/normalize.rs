@@ -14,11 +14,8 @@ const MESSAGES_BYTES_MAX: usize = 12 * 1024;
 pub fn normalize(pod: &Pod, status: &mut PodStatus) {
     let count = pod.all_containers().len().max(1);
     let share = MESSAGES_BYTES_MAX / count;
-    let lists = [
-        &mut status.container_statuses,
-        &mut status.init_container_statuses,
-        &mut status.ephemeral_container_statuses,
-    ];
+    let lists =
+        [&mut status.container_statuses, &mut status.init_container_statuses, &mut status.ephemeral_container_statuses];
     for one in lists.into_iter().flatten().flatten() {
         normalize_one(one, share);
     }

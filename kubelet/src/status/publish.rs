@@ -39,9 +39,7 @@ impl Publisher {
             let timed_out = tokio::time::timeout(INTERVAL, self.statuses.changed.notified()).await.is_err();
             let due: Vec<(String, Entry)> = {
                 let entries = self.statuses.entries.lock();
-                let is_due = |entry: &Entry| {
-                    entry.version > entry.published || (timed_out && entry.finished)
-                };
+                let is_due = |entry: &Entry| entry.version > entry.published || (timed_out && entry.finished);
                 entries.iter().filter(|(_, entry)| is_due(entry)).map(|(uid, e)| (uid.clone(), e.clone())).collect()
             };
             for (uid, entry) in due {
@@ -160,7 +158,8 @@ mod tests {
         )
         .expect("valid");
         let computed: PodStatus =
-            serde_json::from_str(r#"{"phase":"Failed","conditions":[{"type":"Ready","status":"True"}]}"#).expect("valid");
+            serde_json::from_str(r#"{"phase":"Failed","conditions":[{"type":"Ready","status":"True"}]}"#)
+                .expect("valid");
         assert_eq!(merge(&current, &computed, true).phase.as_deref(), Some("Running"));
         let ended = merge(&current, &computed, false);
         assert_eq!(ended.phase.as_deref(), Some("Failed"));

@@ -72,7 +72,8 @@ pub fn process_counts() -> (u64, u64) {
     let maximum = read("/proc/sys/kernel/pid_max").parse().unwrap_or(0);
     // The fourth field is "runnable/all".
     let load = read("/proc/loadavg");
-    let all = load.split_whitespace().nth(3).and_then(|field| field.split_once('/')).and_then(|(_, all)| all.parse().ok());
+    let all =
+        load.split_whitespace().nth(3).and_then(|field| field.split_once('/')).and_then(|(_, all)| all.parse().ok());
     (all.unwrap_or(0), maximum)
 }
 

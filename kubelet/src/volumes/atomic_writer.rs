@@ -85,7 +85,8 @@ fn is_current(folder: &Path, payload: &Payload) -> bool {
     }
     payload.iter().all(|(path, projection)| {
         let file = folder.join(path);
-        let same_mode = fs::metadata(&file).is_ok_and(|meta| meta.permissions().mode() & 0o700 == projection.mode & 0o700);
+        let same_mode =
+            fs::metadata(&file).is_ok_and(|meta| meta.permissions().mode() & 0o700 == projection.mode & 0o700);
         same_mode && fs::read(&file).is_ok_and(|data| data == projection.data)
     })
 }
@@ -124,7 +125,8 @@ fn write_files(folder: &Path, payload: &Payload) -> Result<(), VolumeError> {
         fs::write(&file, &projection.data).map_err(VolumeError::io("write", &file))?;
         set_mode(&file, projection.mode)?;
         if let Some(owner) = projection.owner {
-            std::os::unix::fs::chown(&file, Some(owner), None).map_err(VolumeError::io("change the owner of", &file))?;
+            std::os::unix::fs::chown(&file, Some(owner), None)
+                .map_err(VolumeError::io("change the owner of", &file))?;
         }
     }
     Ok(())
@@ -205,7 +207,8 @@ mod tests {
         put(target, &[("a", "9"), ("c", "3")]);
         assert_eq!(visible(target), ["a", "c"]);
         assert_eq!(fs::read_to_string(target.join("a")).expect("readable"), "9");
-        let hidden = fs::read_dir(target).expect("readable").flatten().filter(|e| e.path().is_dir() && !e.path().is_symlink());
+        let hidden =
+            fs::read_dir(target).expect("readable").flatten().filter(|e| e.path().is_dir() && !e.path().is_symlink());
         assert_eq!(hidden.count(), 1);
     }
 

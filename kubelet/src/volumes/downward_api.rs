@@ -37,11 +37,7 @@ impl VolumePlugin for DownwardApiVolume {
 }
 
 /// The files that the pod's fields give.
-pub fn read(
-    request: &Request<'_>,
-    items: &[DownwardAPIVolumeFile],
-    default_mode: i32,
-) -> Result<Payload, VolumeError> {
+pub fn read(request: &Request<'_>, items: &[DownwardAPIVolumeFile], default_mode: i32) -> Result<Payload, VolumeError> {
     let mut payload = Payload::new();
     for item in items {
         let text = if let Some(field) = &item.field_ref {

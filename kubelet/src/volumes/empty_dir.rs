@@ -31,11 +31,7 @@ impl VolumePlugin for EmptyDirVolume {
     async fn set_up(&self, request: &Request<'_>) -> Result<Mounted, VolumeError> {
         let path = request.path(NAME);
         let source = request.volume.empty_dir.clone().unwrap_or_default();
-        let notes = request.paths.volume_notes(
-            crate::pod::view::PodView::uid(request.pod),
-            NAME,
-            &request.volume.name,
-        );
+        let notes = request.paths.volume_notes(crate::pod::view::PodView::uid(request.pod), NAME, &request.volume.name);
         let ready = notes.join("ready");
         let in_memory = source.medium.as_deref() == Some("Memory");
         if in_memory {

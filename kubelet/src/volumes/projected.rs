@@ -78,9 +78,10 @@ async fn token(
 /// The user that all containers run as, if the definition names one for all of them.
 fn common_user(pod: &Pod) -> Option<i64> {
     let of_pod = pod.spec().security_context.as_ref().and_then(|context| context.run_as_user);
-    let mut users = pod.all_containers().into_iter().map(|(_, container)| {
-        container.security_context.and_then(|context| context.run_as_user).or(of_pod)
-    });
+    let mut users = pod
+        .all_containers()
+        .into_iter()
+        .map(|(_, container)| container.security_context.and_then(|context| context.run_as_user).or(of_pod));
     let first = users.next()??;
     users.all(|user| user == Some(first)).then_some(first)
 }

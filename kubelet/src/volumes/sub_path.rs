@@ -49,9 +49,7 @@ pub fn bind(
         kernel.unmount(&target).map_err(VolumeError::io("unmount", &target))?;
     }
     make_target(&source, &target)?;
-    kernel
-        .bind_beneath(sub.volume_path, relative, &target)
-        .map_err(VolumeError::io("bind a sub path to", &target))?;
+    kernel.bind_beneath(sub.volume_path, relative, &target).map_err(VolumeError::io("bind a sub path to", &target))?;
     Ok(target)
 }
 

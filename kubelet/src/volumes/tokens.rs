@@ -74,8 +74,8 @@ impl Tokens {
         let client = self.client.clone().ok_or_else(|| VolumeError::Token("no kubeClient defined".to_owned()))?;
         let account = pod.spec().service_account_name.clone().unwrap_or_else(|| "default".to_owned());
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: if audience.is_empty() { Vec::new() } else { vec![audience] },
+            spec: Some(TokenRequestSpec {
+                audiences: (!audience.is_empty()).then(|| vec![audience]),
                 expiration_seconds: Some(seconds),
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".to_owned()),
@@ -83,7 +83,7 @@ impl Tokens {
                     name: Some(pod.name().to_owned()),
                     uid: Some(pod.uid().to_owned()),
                 }),
-            },
+            }),
             ..TokenRequest::default()
         };
         let accounts: Api<ServiceAccount> = Api::namespaced(client, pod.namespace());
@@ -93,10 +93,10 @@ impl Tokens {
             .await
             .map_err(|error| VolumeError::Token(error.to_string()))?;
         let status = answer.status.ok_or_else(|| VolumeError::Token("the answer has no status".to_owned()))?;
-        let expires_at = status.expiration_timestamp.0;
+        let expires_at = status.expiration_timestamp.map_or(asked_at, |time| time.0);
         let lifetime = expires_at.duration_since(asked_at);
         let renew_after = (lifetime * 4 / 5).min(AGE_MAX);
         let renew_at = asked_at.checked_add(renew_after).unwrap_or(expires_at);
-        Ok(Kept { token: status.token, renew_at, expires_at })
+        Ok(Kept { token: status.token.unwrap_or_default(), renew_at, expires_at })
     }
 }

@@ -145,7 +145,11 @@ fn a_dead_sandbox_starts_the_pod_over_unless_its_one_run_is_done() {
     check(&pod("Always", &["i"], &["a"]), &observed(Some(false), &["a=exited:0", "i=exited:0"]), "pod sandbox init:0");
     check(&pod("Never", &[], &["a"]), &observed(Some(false), &["a=exited:0"]), "pod");
     check(&pod("OnFailure", &[], &["a"]), &observed(Some(false), &["a=exited:0"]), "pod");
-    check(&pod("OnFailure", &[], &["a", "b"]), &observed(Some(false), &["a=exited:0", "b=exited:2"]), "pod sandbox app:1");
+    check(
+        &pod("OnFailure", &[], &["a", "b"]),
+        &observed(Some(false), &["a=exited:0", "b=exited:2"]),
+        "pod sandbox app:1",
+    );
 }
 
 #[test]

@@ -80,7 +80,8 @@ fn condition(status: &PodStatus, kind: &str) -> String {
 #[test]
 fn a_running_pod_is_ready_and_has_its_address() {
     let pod = pod(r#"{"spec":{"containers":[{"name":"a","image":"image"}]}}"#);
-    let got = status(&pod, &observed(vec![container("a", "1", ContainerPhase::Running, 0, 0)]), &PodStatus::default(), &[]);
+    let got =
+        status(&pod, &observed(vec![container("a", "1", ContainerPhase::Running, 0, 0)]), &PodStatus::default(), &[]);
     assert_eq!(got.phase.as_deref(), Some("Running"));
     assert_eq!(got.pod_ip.as_deref(), Some("10.0.0.9"));
     assert_eq!(got.host_ip.as_deref(), Some("192.0.2.1"));
@@ -91,10 +92,14 @@ fn a_running_pod_is_ready_and_has_its_address() {
 #[test]
 fn a_crashing_container_waits_and_shows_its_last_end() {
     let pod = pod(r#"{"spec":{"containers":[{"name":"a","image":"image"}]}}"#);
-    let runs = vec![container("a", "2", ContainerPhase::Exited, 3, 1), container("a", "1", ContainerPhase::Exited, 2, 0)];
+    let runs =
+        vec![container("a", "2", ContainerPhase::Exited, 3, 1), container("a", "1", ContainerPhase::Exited, 2, 0)];
     let got = status(&pod, &observed(runs), &PodStatus::default(), &[("a", "CrashLoopBackOff")]);
     let one = &got.container_statuses.as_ref().expect("one")[0];
-    assert_eq!(one.state.as_ref().and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.as_deref()), Some("CrashLoopBackOff"));
+    assert_eq!(
+        one.state.as_ref().and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.as_deref()),
+        Some("CrashLoopBackOff")
+    );
     assert_eq!(one.last_state.as_ref().and_then(|s| s.terminated.as_ref()).map(|t| t.exit_code), Some(3));
     assert_eq!(one.restart_count, 1);
     assert_eq!(got.phase.as_deref(), Some("Running"));
@@ -114,7 +119,8 @@ fn readiness_survives_a_restart_of_the_kubelet() {
 
 #[test]
 fn a_terminal_phase_is_never_left() {
-    let pod = pod(r#"{"spec":{"containers":[{"name":"a","image":"image"}]},"status":{"phase":"Failed","reason":"Evicted"}}"#);
+    let pod =
+        pod(r#"{"spec":{"containers":[{"name":"a","image":"image"}]},"status":{"phase":"Failed","reason":"Evicted"}}"#);
     let running = observed(vec![container("a", "1", ContainerPhase::Running, 0, 0)]);
     let got = status(&pod, &running, pod.status(), &[]);
     assert_eq!((got.phase.as_deref(), got.reason.as_deref()), (Some("Failed"), Some("Evicted")));
