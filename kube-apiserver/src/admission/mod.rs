@@ -1,0 +1,239 @@
+//! Admission plugins and the chain that calls them in upstream's order.
+//!
+//! A plugin is one file. It sees every write of the operations it handles, first `admit` of all plugins,
+//! then (after validation by the strategy) `validate` of all.
+//! upstream: pkg/kubeapiserver/options/plugins.go: AllOrderedPlugins
+
+pub mod certificates;
+pub mod default_ingress_class;
+pub mod default_storage_class;
+pub mod default_toleration_seconds;
+pub mod limit_ranger;
+pub mod namespace_lifecycle;
+pub mod node_restriction;
+pub mod pod_security;
+pub mod priority;
+pub mod rbac_escalation;
+pub mod resource_quota;
+pub mod runtime_class;
+pub mod service_account;
+pub mod simple;
+pub mod storage_in_use;
+pub mod taint_nodes;
+pub mod volume_claim_resize;
+
+use std::sync::Arc;
+
+use apimachinery::status::ApiError;
+use apimachinery::value::Value;
+use async_trait::async_trait;
+
+use crate::authorization::Authorizer;
+use crate::objects::Objects;
+pub use crate::registry::admit::{AdmissionChain, Attributes, Operation};
+
+/// One admission plugin.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// Upstream's name, as `--enable-admission-plugins` takes it.
+    fn name(&self) -> &'static str;
+
+    /// True if the plugin wants to see writes of this operation.
+    fn handles(&self, operation: Operation) -> bool;
+
+    /// Changes or refuses the object.
+    ///
+    /// # Errors
+    /// What the client gets.
+    async fn admit(&self, _a: &Attributes<'_>, _object: &mut Value) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Refuses the object.
+    ///
+    /// # Errors
+    /// What the client gets.
+    async fn validate(&self, _a: &Attributes<'_>, _object: &Value) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// What plugins are made with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Objects they look up.
+    pub objects: Arc<dyn Objects>,
+    /// Permissions they check.
+    pub authorizer: Arc<Authorizer>,
+    /// `--default-not-ready-toleration-seconds`
+    pub not_ready_toleration_seconds: i64,
+    /// `--default-unreachable-toleration-seconds`
+    pub unreachable_toleration_seconds: i64,
+}
+
+/// How a plugin of the list is made; `None`: known, but not implemented here.
+type Make = Option<fn(&Context) -> Box<dyn Plugin>>;
+
+/// Every plugin of upstream in its order: name, on by default, constructor.
+const PLUGINS: [(&str, bool, Make); 41] = [
+    ("AlwaysAdmit", false, Some(simple::always_admit)),
+    ("NamespaceAutoProvision", false, None),
+    ("NamespaceLifecycle", true, Some(namespace_lifecycle::new)),
+    ("NamespaceExists", false, Some(simple::namespace_exists)),
+    ("LimitPodHardAntiAffinityTopology", false, None),
+    ("LimitRanger", true, Some(limit_ranger::new)),
+    ("ServiceAccount", true, Some(service_account::new)),
+    ("NodeRestriction", false, Some(node_restriction::new)),
+    ("TaintNodesByCondition", true, Some(taint_nodes::new)),
+    ("AlwaysPullImages", false, Some(simple::always_pull_images)),
+    ("ImagePolicyWebhook", false, None),
+    ("PodSecurity", true, Some(pod_security::new)),
+    ("PodNodeSelector", false, None),
+    ("Priority", true, Some(priority::new)),
+    ("DefaultTolerationSeconds", true, Some(default_toleration_seconds::new)),
+    ("PodTolerationRestriction", false, None),
+    ("EventRateLimit", false, None),
+    ("ExtendedResourceToleration", false, None),
+    ("DefaultStorageClass", true, Some(default_storage_class::new)),
+    ("StorageObjectInUseProtection", true, Some(storage_in_use::new)),
+    // behind a gate that is off: upstream's plugin does nothing
+    ("PodGroupProtection", true, Some(simple::always_admit)),
+    ("OwnerReferencesPermissionEnforcement", false, None),
+    ("PersistentVolumeClaimResize", true, Some(volume_claim_resize::new)),
+    ("RuntimeClass", true, Some(runtime_class::new)),
+    ("CertificateApproval", true, Some(certificates::approval)),
+    ("CertificateSigning", true, Some(certificates::signing)),
+    ("ClusterTrustBundleAttest", true, Some(simple::always_admit)),
+    ("CertificateSubjectRestriction", true, Some(certificates::subject_restriction)),
+    ("DefaultIngressClass", true, Some(default_ingress_class::new)),
+    ("DenyServiceExternalIPs", false, Some(simple::deny_external_ips)),
+    ("PodTopologyLabels", true, Some(simple::pod_topology_labels)),
+    ("PodGroupWorkloadExists", true, Some(simple::always_admit)),
+    ("NodeDeclaredFeatureValidator", true, None),
+    ("JobValidation", true, Some(simple::always_admit)),
+    ("PodResizeValidator", true, None),
+    ("MutatingAdmissionPolicy", true, None),
+    ("MutatingAdmissionWebhook", true, None),
+    ("ValidatingAdmissionPolicy", true, None),
+    ("ValidatingAdmissionWebhook", true, None),
+    ("ResourceQuota", true, Some(resource_quota::new)),
+    ("AlwaysDeny", false, Some(simple::always_deny)),
+];
+
+/// Why the plugins could not be set up.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AdmissionError {
+    /// A flag names no plugin.
+    #[error("{flag} plugin {name:?} is unknown")]
+    Unknown {
+        /// The flag.
+        flag: &'static str,
+        /// What it names.
+        name: String,
+    },
+    /// On and off at once.
+    #[error("{0} in enable-admission-plugins and disable-admission-plugins overlapped")]
+    Overlap(String),
+    /// A plugin that does not exist here was asked for.
+    #[error("admission plugin {0:?} is not implemented")]
+    NotImplemented(String),
+}
+
+/// The enabled plugins in their order.
+pub struct Chain {
+    plugins: Vec<Box<dyn Plugin>>,
+}
+
+impl Chain {
+    /// The default plugins, plus those enabled, minus those disabled.
+    ///
+    /// # Errors
+    /// A name is unknown, on both lists, or asks for a plugin that does not exist here.
+    pub fn new(enable: &[String], disable: &[String], context: &Context) -> Result<Self, AdmissionError> {
+        check_names("enable-admission-plugins", enable)?;
+        check_names("disable-admission-plugins", disable)?;
+        if let Some(both) = enable.iter().find(|name| disable.contains(name)) {
+            return Err(AdmissionError::Overlap(both.clone()));
+        }
+        let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
+        let mut missing = Vec::new();
+        for (name, default, make) in PLUGINS {
+            let asked = enable.iter().any(|e| e == name);
+            if !(default || asked) || disable.iter().any(|d| d == name) {
+                continue;
+            }
+            match make {
+                Some(make) => plugins.push(make(context)),
+                None if asked && !default => return Err(AdmissionError::NotImplemented(name.to_owned())),
+                None => missing.push(name),
+            }
+        }
+        if !missing.is_empty() {
+            tracing::warn!(plugins = missing.join(","), "admission plugins that are on by default but not implemented");
+        }
+        // after all mutations, as in upstream where the RBAC registry checks what it is about to store
+        plugins.push(Box::new(rbac_escalation::RbacEscalation::new(context)));
+        Ok(Self { plugins })
+    }
+
+    /// Names of the enabled plugins.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.plugins.iter().map(|p| p.name()).collect()
+    }
+}
+
+#[async_trait]
+impl AdmissionChain for Chain {
+    async fn admit(&self, a: &Attributes<'_>, object: &mut Value) -> Result<(), ApiError> {
+        for plugin in self.plugins.iter().filter(|p| p.handles(a.operation)) {
+            plugin.admit(a, object).await?;
+        }
+        Ok(())
+    }
+
+    async fn validate(&self, a: &Attributes<'_>, object: &Value) -> Result<(), ApiError> {
+        for plugin in self.plugins.iter().filter(|p| p.handles(a.operation)) {
+            plugin.validate(a, object).await?;
+        }
+        Ok(())
+    }
+}
+
+fn check_names(flag: &'static str, names: &[String]) -> Result<(), AdmissionError> {
+    match names.iter().find(|name| !PLUGINS.iter().any(|(known, ..)| known == name)) {
+        Some(name) => Err(AdmissionError::Unknown { flag, name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// True if the write is of this resource (of its main object, not a subresource).
+pub fn is_main(a: &Attributes<'_>, group: &str, plural: &str) -> bool {
+    a.subresource.is_empty() && is_resource(a, group, plural)
+}
+
+/// True if the write is of this resource or one of its subresources.
+pub fn is_resource(a: &Attributes<'_>, group: &str, plural: &str) -> bool {
+    &*a.resource.group == group && &*a.resource.plural == plural
+}
+
+/// The 403 of a plugin: names the object even before its name was generated.
+/// upstream: staging/src/k8s.io/apiserver/pkg/admission/errors.go
+pub fn forbidden(a: &Attributes<'_>, object: &Value, why: impl std::fmt::Display) -> ApiError {
+    let text = |key| object.path(&["metadata", key]).str_or_empty();
+    let name = [a.name, text("name"), text("generateName")].into_iter().find(|n| !n.is_empty());
+    ApiError::forbidden(&a.resource.group, &a.resource.plural, name.unwrap_or("Unknown"), why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert_eq!(
+            check_names("enable-admission-plugins", &["Nope".to_owned()]).map_err(|e| e.to_string()),
+            Err(r#"enable-admission-plugins plugin "Nope" is unknown"#.to_owned())
+        );
+        assert!(check_names("x", &["ResourceQuota".to_owned()]).is_ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! How the server's own parts (admission, authorizers, token checks, bootstrap) read and write objects.
+//!
+//! Reads are of the watch cache or, where freshness matters, of etcd; writes go through the same verbs as
+//! everybody's, as the user `system:apiserver`.
+
+use apimachinery::status::ApiError;
+use apimachinery::value::Value;
+use async_trait::async_trait;
+
+/// A plural resource of a group: what `Objects` is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kind {
+    /// API group, empty for core.
+    pub group: &'static str,
+    /// Plural name.
+    pub plural: &'static str,
+}
+
+impl Kind {
+    /// Names a resource.
+    pub const fn new(group: &'static str, plural: &'static str) -> Self {
+        Self { group, plural }
+    }
+}
+
+/// Namespaces.
+pub const NAMESPACES: Kind = Kind::new("", "namespaces");
+/// Pods.
+pub const PODS: Kind = Kind::new("", "pods");
+/// Nodes.
+pub const NODES: Kind = Kind::new("", "nodes");
+/// Secrets.
+pub const SECRETS: Kind = Kind::new("", "secrets");
+/// Service accounts.
+pub const SERVICE_ACCOUNTS: Kind = Kind::new("", "serviceaccounts");
+/// Services.
+pub const SERVICES: Kind = Kind::new("", "services");
+/// Limit ranges.
+pub const LIMIT_RANGES: Kind = Kind::new("", "limitranges");
+/// Resource quotas.
+pub const RESOURCE_QUOTAS: Kind = Kind::new("", "resourcequotas");
+/// Persistent volumes.
+pub const VOLUMES: Kind = Kind::new("", "persistentvolumes");
+/// Priority classes.
+pub const PRIORITY_CLASSES: Kind = Kind::new("scheduling.k8s.io", "priorityclasses");
+/// Storage classes.
+pub const STORAGE_CLASSES: Kind = Kind::new("storage.k8s.io", "storageclasses");
+/// Ingress classes.
+pub const INGRESS_CLASSES: Kind = Kind::new("networking.k8s.io", "ingressclasses");
+/// Runtime classes.
+pub const RUNTIME_CLASSES: Kind = Kind::new("node.k8s.io", "runtimeclasses");
+
+/// Access to objects, in their hub version.
+#[async_trait]
+pub trait Objects: Send + Sync + std::fmt::Debug {
+    /// The object as the watch cache has it.
+    fn cached(&self, kind: Kind, namespace: &str, name: &str) -> Option<Value>;
+
+    /// All objects of a namespace (of all, if empty) as the watch cache has them, by name.
+    fn list(&self, kind: Kind, namespace: &str) -> Vec<Value>;
+
+    /// The object as etcd has it.
+    ///
+    /// # Errors
+    /// 404, or what storage says.
+    async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError>;
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// What a client would get.
+    async fn create(&self, kind: Kind, namespace: &str, object: Value) -> Result<Value, ApiError>;
+
+    /// Replaces an object; a resourceVersion in it is a precondition. `subresource` is `status` or empty.
+    ///
+    /// # Errors
+    /// What a client would get.
+    async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError>;
+}
