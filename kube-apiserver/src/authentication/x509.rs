@@ -8,17 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::RootCertStore;
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, UnixTime};
-use sha2::{Digest, Sha256};
+use component_base::tls::{CertPool, CertUser, TlsError};
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
 
 use super::user::{CREDENTIAL_ID, UserInfo};
-
-/// Object identifier under which a subject carries the user's UID.
-const UID_OID: &str = "1.3.6.1.4.1.57683.2";
 
 /// Why a CA bundle could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +27,14 @@ pub enum CaError {
         source: std::io::Error,
     },
     /// No usable certificate in it.
-    #[error("data does not contain any valid certificates: {}", .0.display())]
-    Empty(PathBuf),
+    #[error("{} does not contain any valid certificates", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: TlsError,
+    },
 }
 
 /// A CA bundle that is read again when its file changes.
@@ -47,22 +47,29 @@ pub struct CaBundle {
 #[derive(Debug)]
 struct Loaded {
     pem: Vec<u8>,
-    verifier: Arc<dyn ClientCertVerifier>,
+    pool: CertPool,
 }
 
 impl CaBundle {
     /// Reads the bundle.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no certificate.
     pub fn read(path: &Path) -> Result<Self, CaError> {
         Ok(Self { path: path.to_owned(), loaded: ArcSwap::from_pointee(load(path)?) })
     }
 
-    /// Reads the file again; a file that went bad keeps the last good state and is reported.
-    pub fn reload(&self) -> Result<(), CaError> {
+    /// Reads the file again; true if it changed.
+    ///
+    /// # Errors
+    /// The file went bad; the last good state stays in use.
+    pub fn reload(&self) -> Result<bool, CaError> {
         let fresh = load(&self.path)?;
-        if fresh.pem != self.loaded.load().pem {
+        let changed = fresh.pem != self.loaded.load().pem;
+        if changed {
             self.loaded.store(Arc::new(fresh));
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// The bundle's text.
@@ -71,53 +78,29 @@ impl CaBundle {
     }
 
     /// Checks that the chain leads to one of the CAs and may be used by a client.
+    ///
+    /// # Errors
+    /// The reason, for the log.
     pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
-        let Some((leaf, intermediates)) = chain.split_first() else {
-            return Err("no client certificate".to_owned());
-        };
-        self.loaded
-            .load()
-            .verifier
-            .verify_client_cert(leaf, intermediates, UnixTime::now())
-            .map(|_| ())
-            .map_err(|error| format!("verifying certificate failed: {error}"))
+        let verified = self.loaded.load().pool.verify(chain, Timestamp::now());
+        verified.map_err(|error| format!("verifying certificate failed: {error}"))
     }
 }
 
 fn load(path: &Path) -> Result<Loaded, CaError> {
     let pem = std::fs::read(path).map_err(|source| CaError::Read { path: path.to_owned(), source })?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-    let verifier =
-        WebPkiClientVerifier::builder(Arc::new(roots)).build().map_err(|_| CaError::Empty(path.to_owned()))?;
-    Ok(Loaded { pem, verifier })
+    let pool = CertPool::from_pem(&pem).map_err(|source| CaError::Pem { path: path.to_owned(), source })?;
+    Ok(Loaded { pem, pool })
 }
 
 /// The subject's common name, empty if it has none or does not parse.
 pub fn common_name(certificate: &CertificateDer<'_>) -> String {
-    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
-        return String::new();
-    };
-    let name = parsed.subject().iter_common_name().last();
-    name.and_then(|n| n.as_str().ok()).unwrap_or_default().to_owned()
+    CertUser::from_der(certificate).map(|user| user.name).unwrap_or_default()
 }
 
 /// The user a verified certificate stands for; `None` without a common name.
 pub fn user(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let name = common_name(certificate);
-    if name.is_empty() {
-        return None;
-    }
-    let groups = parsed.subject().iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
-    let uid = parsed
-        .subject()
-        .iter_attributes()
-        .find(|a| a.attr_type().to_id_string() == UID_OID)
-        .and_then(|a| a.as_str().ok())
-        .unwrap_or_default()
-        .to_owned();
-    let digest: String = Sha256::digest(certificate).iter().map(|b| format!("{b:02x}")).collect();
-    let extra = [(CREDENTIAL_ID.to_owned(), vec![format!("X509SHA256={digest}")])].into();
-    Some(UserInfo { name, uid, groups, extra })
+    let user = CertUser::from_der(certificate).ok().filter(|user| !user.name.is_empty())?;
+    let extra = [(CREDENTIAL_ID.to_owned(), vec![user.credential_id])].into();
+    Some(UserInfo { name: user.name, uid: user.uid, groups: user.groups, extra })
 }

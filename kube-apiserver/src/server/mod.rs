@@ -4,8 +4,6 @@
 //! connection.
 //! upstream: staging/src/k8s.io/apiserver/pkg/server/secure_serving.go
 
-pub mod tls;
-
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
