@@ -1,20 +1,25 @@
 //! The Kubernetes API server.
 
+pub mod admission;
 pub mod authentication;
 pub mod authorization;
 pub mod body;
+pub mod bootstrap;
 pub mod discovery;
 pub mod endpoints;
-pub mod filters {
-    //! What every request goes through (the chain itself comes with component-base).
-    pub mod cors;
-    pub mod flow_control;
-    pub mod impersonation;
-    pub mod request_info;
-}
+pub mod filters;
+pub mod follow;
 pub mod health;
+pub mod loopback;
+pub mod metrics;
+pub mod objects;
+pub mod options;
+pub mod paths;
 pub mod registry;
 pub mod request;
+pub mod server;
+pub mod service_ip;
+pub mod start;
 pub mod state;
 pub mod storage;
 

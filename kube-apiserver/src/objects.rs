@@ -3,9 +3,15 @@
 //! Reads are of the watch cache or, where freshness matters, of etcd; writes go through the same verbs as
 //! everybody's, as the user `system:apiserver`.
 
+use std::sync::{Arc, OnceLock};
+
 use apimachinery::status::ApiError;
 use apimachinery::value::Value;
 use async_trait::async_trait;
+
+use crate::authentication::service_account::Lookup;
+use crate::loopback::Loopback;
+use crate::registry::Registry;
 
 /// A plural resource of a group: what `Objects` is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,4 +82,66 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// What a client would get.
     async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError>;
+}
+
+/// Objects out of the registry; writes go through the loopback once it is there.
+#[derive(Debug)]
+pub struct RegistryObjects {
+    registry: Arc<Registry>,
+    loopback: OnceLock<Loopback>,
+}
+
+impl RegistryObjects {
+    /// Reads work at once; writes need `connect`.
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self { registry, loopback: OnceLock::new() }
+    }
+
+    /// Hands over the loopback, which cannot exist before the admission plugins that use this.
+    pub fn connect(&self, loopback: Loopback) {
+        // a second call would be the same loopback
+        let _ = self.loopback.set(loopback);
+    }
+
+    fn loopback(&self) -> Result<&Loopback, ApiError> {
+        self.loopback.get().ok_or_else(|| ApiError::service_unavailable("the server is starting"))
+    }
+}
+
+#[async_trait]
+impl Objects for RegistryObjects {
+    fn cached(&self, kind: Kind, namespace: &str, name: &str) -> Option<Value> {
+        self.registry.store(kind.group, kind.plural)?.cached(namespace, name)
+    }
+
+    fn list(&self, kind: Kind, namespace: &str) -> Vec<Value> {
+        let store = self.registry.store(kind.group, kind.plural);
+        store.map(|s| s.cached_list(namespace)).unwrap_or_default()
+    }
+
+    async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        match self.registry.store(kind.group, kind.plural) {
+            Some(store) => store.get(namespace, name).await,
+            None => Err(ApiError::not_found(kind.group, kind.plural, name)),
+        }
+    }
+
+    async fn create(&self, kind: Kind, namespace: &str, object: Value) -> Result<Value, ApiError> {
+        self.loopback()?.create(kind, namespace, &object, Default::default()).await
+    }
+
+    async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError> {
+        self.loopback()?.update(kind, namespace, name, subresource, &object, Default::default()).await
+    }
+}
+
+#[async_trait]
+impl Lookup for RegistryObjects {
+    async fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        let store = self.registry.store("", resource)?;
+        match store.cached(namespace, name) {
+            Some(object) => Some(object),
+            None => store.get(namespace, name).await.ok(),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/authorization/union and pkg/kubeapiserver/authorizer
 
 pub mod attributes;
+pub mod feeds;
 pub mod node;
 pub mod rbac;
 

@@ -39,7 +39,7 @@ pub trait Endpoints: Send + Sync + 'static {
 /// The filters and what they need.
 pub struct Filters<E> {
     /// Who asks.
-    pub authenticators: Authenticators,
+    pub authenticators: Arc<Authenticators>,
     /// May they.
     pub authorizer: Arc<Authorizer>,
     /// The audit log, if there is a policy and a file.
