@@ -6,8 +6,10 @@
 
 pub mod bootstrap_token;
 pub mod request_header;
+pub mod reviews;
 pub mod service_account;
 pub mod token_file;
+pub mod token_request;
 pub mod user;
 pub mod x509;
 

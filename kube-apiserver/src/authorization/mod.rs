@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod feeds;
 pub mod node;
 pub mod rbac;
+pub mod reviews;
 
 use std::sync::Arc;
 
