@@ -82,6 +82,12 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// What a client would get.
     async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError>;
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// What a client would get.
+    async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError>;
 }
 
 /// Objects out of the registry; writes go through the loopback once it is there.
@@ -132,6 +138,10 @@ impl Objects for RegistryObjects {
 
     async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError> {
         self.loopback()?.update(kind, namespace, name, subresource, &object, Default::default()).await
+    }
+
+    async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        self.loopback()?.delete(kind, namespace, name).await
     }
 }
 

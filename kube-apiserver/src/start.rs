@@ -46,6 +46,7 @@ use crate::paths::Paths;
 use crate::registry::Registry;
 use crate::request::Authorized;
 use crate::server::{self, Limits};
+use crate::service_ip::{Allocators, ClusterIps, NodePorts, repair};
 use crate::state::AppState;
 use crate::storage::etcd::EtcdOptions;
 use crate::storage::{Etcd, compaction};
@@ -115,12 +116,17 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
     };
     let chain = admission_chain(&options, &context)?;
     let health = Arc::new(Health::new(probe(etcd.clone()), options.duration("etcd-healthcheck-timeout")));
+    let allocators = Arc::new(Allocators {
+        ips: ClusterIps::new(objects.clone(), options.service_ranges.clone()),
+        ports: NodePorts::new(etcd.clone(), options.node_ports),
+    });
     let state = Arc::new(AppState {
         registry: registry.clone(),
         admission: Arc::new(chain),
         authorizer: authorizer.clone(),
         authenticators: authenticators.clone(),
         issuer,
+        allocators: allocators.clone(),
         options: options.clone(),
     });
     let loopback = Loopback::new(state.clone());
@@ -149,6 +155,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         rbac_synced.await;
         health.informers_synced();
         bootstrap.start();
+        repair::run(objects, allocators, shutdown).await;
     });
     tracing::info!(%address, port, "Serving securely");
     println_port(&options, port);

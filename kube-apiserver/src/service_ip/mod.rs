@@ -1,0 +1,282 @@
+//! What services get from the cluster: cluster IPs and node ports.
+//!
+//! Hooks around the service's storage transaction: allocate before, give back after a failure or a change.
+//! Pure decisions (families, which addresses, which ports) are in `families` and `normalize`; the allocators
+//! keep their state in the store, so several API servers agree.
+//! upstream: pkg/registry/core/service/storage/{alloc.go, storage.go}
+
+pub mod cluster_ips;
+pub mod families;
+pub mod node_ports;
+pub mod normalize;
+pub mod repair;
+
+use apimachinery::field::{BadValue, Errors, Path};
+use apimachinery::status::ApiError;
+use apimachinery::value::Value;
+use async_trait::async_trait;
+
+use crate::registry::{Hooks, RequestContext};
+use crate::state::AppState;
+pub use cluster_ips::ClusterIps;
+pub use families::Family;
+pub use node_ports::NodePorts;
+
+/// Both allocators.
+#[derive(Debug)]
+pub struct Allocators {
+    /// Cluster IPs.
+    pub ips: ClusterIps,
+    /// Node ports.
+    pub ports: NodePorts,
+}
+
+/// The hooks of services.
+pub static HOOKS: ServiceHooks = ServiceHooks;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceHooks;
+
+/// What one write took and what it wants to give back once it is stored.
+#[derive(Debug, Default)]
+struct Changes {
+    taken_ips: Vec<String>,
+    taken_ports: Vec<u16>,
+}
+
+#[async_trait]
+impl Hooks for ServiceHooks {
+    async fn before_create(&self, state: &AppState, cx: &RequestContext, obj: &mut Value) -> Result<(), ApiError> {
+        allocate(state, cx, obj, &Value::Null).await
+    }
+
+    async fn after_create(&self, state: &AppState, cx: &RequestContext, obj: &Value, stored: bool) {
+        if !stored && !cx.dry_run {
+            release(state, cx, &owned_ips(obj), &owned_ports(obj)).await;
+        }
+    }
+
+    async fn before_update(&self, state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value) -> Result<(), ApiError> {
+        allocate(state, cx, obj, old).await
+    }
+
+    async fn after_update(&self, state: &AppState, cx: &RequestContext, obj: &Value, old: &Value, stored: bool) {
+        if cx.dry_run {
+            return;
+        }
+        // stored: what the old object had alone is free; not stored: what the new one has alone
+        let (keep, drop) = if stored { (obj, old) } else { (old, obj) };
+        let kept_ips = owned_ips(keep);
+        let ips: Vec<String> = owned_ips(drop).into_iter().filter(|ip| !kept_ips.contains(ip)).collect();
+        let kept_ports = owned_ports(keep);
+        let ports: Vec<u16> = owned_ports(drop).into_iter().filter(|p| !kept_ports.contains(p)).collect();
+        release(state, cx, &ips, &ports).await;
+    }
+
+    async fn after_delete(&self, state: &AppState, cx: &RequestContext, obj: &Value) {
+        if !cx.dry_run {
+            release(state, cx, &owned_ips(obj), &owned_ports(obj)).await;
+        }
+    }
+}
+
+async fn allocate(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value) -> Result<(), ApiError> {
+    let configured = state.allocators.ips.families();
+    families::complete(obj, old, &configured).map_err(|errors| invalid(obj, &errors))?;
+    let mut changes = Changes::default();
+    let result = take(state, cx, obj, old, &mut changes).await;
+    if result.is_err() && !cx.dry_run {
+        release(state, cx, &changes.taken_ips, &changes.taken_ports).await;
+    }
+    result
+}
+
+async fn take(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+    take_ips(state, cx, obj, old, changes).await?;
+    take_ports(state, cx, obj, old, changes).await
+}
+
+async fn take_ips(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+    let wanted = families::wanted(obj, old);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let name = name_of(obj).to_owned();
+    let mut ips: Vec<Value> = obj.path(&["spec", "clusterIPs"]).items().to_vec();
+    for (index, family, fixed) in wanted {
+        let allocated = match &fixed {
+            Some(ip) => state.allocators.ips.allocate(ip, &cx.namespace, &name, cx.dry_run).await.map(|()| ip.clone()),
+            None => state.allocators.ips.allocate_next(family, &cx.namespace, &name, cx.dry_run).await,
+        };
+        let ip = allocated.map_err(|error| ip_error(obj, &name, fixed.as_deref(), &error))?;
+        changes.taken_ips.push(ip.clone());
+        if index < ips.len() {
+            ips[index] = ip.into();
+        } else {
+            ips.push(ip.into());
+        }
+    }
+    let spec = obj.field_mut("spec");
+    spec.set("clusterIP", ips[0].clone());
+    spec.set("clusterIPs", Value::List(ips));
+    Ok(())
+}
+
+fn ip_error(obj: &Value, name: &str, fixed: Option<&str>, error: &cluster_ips::AllocateError) -> ApiError {
+    let detail = match (fixed, error) {
+        (None, cluster_ips::AllocateError::Full) => {
+            let why = format!("failed to allocate a serviceIP for Service {name:?}: {error}");
+            return ApiError::internal(why);
+        }
+        (None, _) => format!("failed to allocate IP: {error}"),
+        (Some(ip), _) => format!("failed to allocate IP {ip}: {error}"),
+    };
+    let mut errs = Errors::new();
+    let mut shown = Vec::new();
+    apimachinery::codec::json::encode_untyped(obj.path(&["spec", "clusterIPs"]), &mut shown);
+    errs.invalid(Path::root("spec").child("clusterIPs"), BadValue::json(String::from_utf8_lossy(&shown)), detail);
+    invalid(obj, &errs)
+}
+
+async fn take_ports(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+    let ports = &state.allocators.ports;
+    let owned = owned_ports(old);
+    if uses_node_ports(obj) {
+        let count = obj.path(&["spec", "ports"]).items().len();
+        // services that use one port for several protocols share the node port
+        let mut by_port: Vec<(i64, u16)> = Vec::new();
+        for index in 0..count {
+            let entry = obj.path(&["spec", "ports"]).index(index).clone();
+            let fixed = entry.get("nodePort").as_i64().unwrap_or(0);
+            let port = entry.get("port").as_i64().unwrap_or(0);
+            let fixed = u16::try_from(fixed).unwrap_or(0);
+            if fixed == 0 && !allocates_node_ports(obj) {
+                continue;
+            }
+            let known = by_port.iter().find(|(p, _)| *p == port).map(|(_, n)| *n);
+            let sibling = obj.path(&["spec", "ports"]).items().iter().find_map(|e| {
+                let node = e.get("nodePort").as_i64().filter(|n| *n != 0)?;
+                (e.get("port").as_i64() == Some(port)).then_some(u16::try_from(node).unwrap_or(0))
+            });
+            let wish = if fixed != 0 { Some(fixed) } else if old.is_null() { known.or(sibling) } else { None };
+            let got = match wish {
+                Some(n) if owned.contains(&n) || changes.taken_ports.contains(&n) => n,
+                Some(n) => {
+                    ports.allocate(n, cx.dry_run).await.map_err(|error| port_error(obj, index, n, &error))?;
+                    changes.taken_ports.push(n);
+                    n
+                }
+                None => {
+                    let n = ports.allocate_next(cx.dry_run, &changes.taken_ports).await.map_err(|error| {
+                        ApiError::internal(format!("failed to allocate a nodePort: {error}"))
+                    })?;
+                    changes.taken_ports.push(n);
+                    n
+                }
+            };
+            by_port.push((port, got));
+            if fixed != got
+                && let Some(entries) = obj.field_mut("spec").get_mut("ports").and_then(Value::as_list_mut)
+            {
+                entries[index].set("nodePort", i64::from(got));
+            }
+        }
+    }
+    take_health_check_port(state, cx, obj, old, changes).await
+}
+
+async fn take_health_check_port(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+    if !needs_health_check(obj) || needs_health_check(old) {
+        return Ok(());
+    }
+    let ports = &state.allocators.ports;
+    let fixed = u16::try_from(obj.path(&["spec", "healthCheckNodePort"]).as_i64().unwrap_or(0)).unwrap_or(0);
+    if fixed != 0 {
+        ports.allocate(fixed, cx.dry_run).await.map_err(|error| {
+            ApiError::internal(format!("failed to allocate requested HealthCheck NodePort {fixed}: {error}"))
+        })?;
+        changes.taken_ports.push(fixed);
+        return Ok(());
+    }
+    let port = ports
+        .allocate_next(cx.dry_run, &changes.taken_ports)
+        .await
+        .map_err(|error| ApiError::internal(format!("failed to allocate a HealthCheck NodePort 0: {error}")))?;
+    changes.taken_ports.push(port);
+    obj.set_path(&["spec", "healthCheckNodePort"], i64::from(port).into());
+    Ok(())
+}
+
+async fn release(state: &AppState, cx: &RequestContext, ips: &[String], ports: &[u16]) {
+    for ip in ips {
+        state.allocators.ips.release(ip, &cx.namespace, &cx.name).await;
+    }
+    state.allocators.ports.release(ports).await;
+}
+
+fn port_error(obj: &Value, index: usize, port: u16, error: &node_ports::PortError) -> ApiError {
+    let mut errs = Errors::new();
+    let path = Path::root("spec").child("ports").index(index).child("nodePort");
+    errs.invalid(path, BadValue::Literal(port.to_string()), error.to_string());
+    invalid(obj, &errs)
+}
+
+fn invalid(obj: &Value, errs: &Errors) -> ApiError {
+    ApiError::invalid("", "Service", name_of(obj), errs)
+}
+
+fn name_of(obj: &Value) -> &str {
+    obj.path(&["metadata", "name"]).str_or_empty()
+}
+
+/// Cluster IPs that a stored service holds.
+pub fn owned_ips(service: &Value) -> Vec<String> {
+    if service_type(service) == "ExternalName" {
+        return Vec::new();
+    }
+    let ips = service.path(&["spec", "clusterIPs"]).items();
+    ips.iter().filter_map(Value::as_str).filter(|ip| !matches!(*ip, "" | "None")).map(str::to_owned).collect()
+}
+
+/// Node ports that a stored service holds, the one for health checks included.
+pub fn owned_ports(service: &Value) -> Vec<u16> {
+    let mut out: Vec<u16> = Vec::new();
+    let mut add = |port: Option<i64>| {
+        if let Some(port) = port.and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0)
+            && !out.contains(&port)
+        {
+            out.push(port);
+        }
+    };
+    if uses_node_ports(service) {
+        for entry in service.path(&["spec", "ports"]).items() {
+            add(entry.get("nodePort").as_i64());
+        }
+    }
+    if needs_health_check(service) {
+        add(service.path(&["spec", "healthCheckNodePort"]).as_i64());
+    }
+    out
+}
+
+fn service_type(service: &Value) -> &str {
+    service.path(&["spec", "type"]).str_or_empty()
+}
+
+fn uses_node_ports(service: &Value) -> bool {
+    matches!(service_type(service), "NodePort" | "LoadBalancer")
+}
+
+fn allocates_node_ports(service: &Value) -> bool {
+    match service_type(service) {
+        "NodePort" => true,
+        "LoadBalancer" => service.path(&["spec", "allocateLoadBalancerNodePorts"]).as_bool().unwrap_or(true),
+        _ => false,
+    }
+}
+
+fn needs_health_check(service: &Value) -> bool {
+    service_type(service) == "LoadBalancer"
+        && service.path(&["spec", "externalTrafficPolicy"]).str_or_empty() == "Local"
+}
