@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use apimachinery::value::Value;
 
-use crate::registry::Store;
+use crate::registry::store::Store;
 use crate::storage::cache::{Entry, EventKind, Watcher};
 
 /// Pause before an unfilled cache is looked at again.

@@ -200,7 +200,7 @@ impl Health {
             match self.run(check).await {
                 Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
                 Err(error) => {
-                    tracing::info!(check = name, error, "health check failed");
+                    tracing::debug!(check = name, error, "health check failed");
                     lines.push_str(&format!("[-]{name} failed: reason withheld\n"));
                     failed.push(name);
                 }

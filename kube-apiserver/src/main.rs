@@ -8,7 +8,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     let flags = Flags::from_env("kube-apiserver", FLAGS);
-    component_base::logs::init(&flags);
+    if let Err(error) = component_base::logs::init(&flags) {
+        eprintln!("kube-apiserver: {error}");
+        return std::process::ExitCode::FAILURE;
+    }
     component_base::tls::install_provider();
     match Options::new(flags) {
         Ok(options) => kube_apiserver::start::run_blocking(options),

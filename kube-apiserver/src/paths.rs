@@ -31,12 +31,16 @@ pub struct Paths {
 
 impl Paths {
     /// Answers a request for a non-resource path.
-    pub async fn answer(&self, request: &Request<Body>) -> Response<Body> {
-        let path = request.uri().path();
-        let query = request.uri().query().unwrap_or_default();
-        if let Some(response) = self.health.answer(path, query).await {
-            return response;
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let uri = request.uri().clone();
+        match self.health.answer(uri.path(), uri.query().unwrap_or_default()).await {
+            Some(response) => response,
+            None => self.answer_now(&request),
         }
+    }
+
+    fn answer_now(&self, request: &Request<Body>) -> Response<Body> {
+        let path = request.uri().path();
         match path {
             "/" | "/index.html" => self.root(),
             "/version" => get_only(request, || json_text(&component_base::version::info())),

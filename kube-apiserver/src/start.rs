@@ -102,7 +102,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
     let acceptor = tls(&options, shutdown.clone())?;
 
     let etcd = Etcd::connect(&etcd_options(&options)?).await.map_err(failed("connecting to etcd"))?;
-    let registry = Registry::start(etcd.clone(), &options.enabled);
+    let registry = Registry::start(etcd.clone(), |info, version| options.enabled.serves(info, version));
     let objects = Arc::new(RegistryObjects::new(registry.clone()));
     let (policy, node, authorizer) = authorizer(&options);
     let rbac_synced = feed(&registry, &policy, &node);
@@ -151,7 +151,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         shutdown: shutdown.clone(),
     };
     task::spawn("start", async move {
-        registry.wait_ready().await;
+        registry.feed().wait_ready().await;
         rbac_synced.await;
         health.informers_synced();
         bootstrap.start();
@@ -181,7 +181,7 @@ impl Endpoints for Served {
         if request.info.is_resource_request {
             endpoints::serve(self.state.clone(), request, http).await
         } else {
-            self.paths.answer(&http).await
+            self.paths.answer(http).await
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod certificates;
+pub mod apiregistration;
 pub mod columns;
 pub mod core;
 pub mod defaulting;
@@ -43,8 +44,15 @@ pub use strategy::{Creater, DeleteOptions, Hooks, NameRule, RequestContext, Stra
 
 /// Who answers for a resource without storage: one line for each.
 pub fn virtual_resource(info: &'static ResourceInfo) -> Option<&'static dyn Creater> {
-    #[expect(clippy::match_single_binding, reason = "lines come with the resources")]
+    use crate::authentication::reviews::{SelfSubjectReview, TokenReview};
+    use crate::authorization::reviews::Review;
     match (info.group, info.plural) {
+        ("authentication.k8s.io", "selfsubjectreviews") => Some(&SelfSubjectReview),
+        ("authentication.k8s.io", "tokenreviews") => Some(&TokenReview),
+        ("authorization.k8s.io", "localsubjectaccessreviews") => Some(&Review::Local),
+        ("authorization.k8s.io", "selfsubjectaccessreviews") => Some(&Review::SelfSubject),
+        ("authorization.k8s.io", "selfsubjectrulesreviews") => Some(&Review::SelfRules),
+        ("authorization.k8s.io", "subjectaccessreviews") => Some(&Review::Subject),
         _ => None,
     }
 }
@@ -64,6 +72,7 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("", "secrets") => &core::data::Secrets,
         ("", "serviceaccounts") => &core::simple::ServiceAccounts,
         ("certificates.k8s.io", "certificatesigningrequests") => &certificates::SigningRequests,
+        ("apiregistration.k8s.io", "apiservices") => &apiregistration::ApiServices,
         ("", "services") => &core::services::Services,
         ("coordination.k8s.io", "leases") => &small_groups::Leases,
         ("discovery.k8s.io", "endpointslices") => &discovery_slices::EndpointSlices,

@@ -138,7 +138,7 @@ impl Policy {
         let shown = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|source| PolicyError::Read { path: shown.clone(), source })?;
         let decode = |message: String| PolicyError::Decode { path: shown.clone(), message };
-        let value = apimachinery::codec::json::decode_untyped(&bytes).map_err(|e| decode(e.to_string()))?;
+        let value = apimachinery::codec::yaml::decode_untyped(&bytes).map_err(|e| decode(e.to_string()))?;
         let policy: Self = apimachinery::value::from_value(&value).map_err(|e| decode(e.to_string()))?;
         if policy.kind != "Policy" || !policy.api_version.starts_with("audit.k8s.io/") {
             return Err(decode(format!("unknown group version field {} in policy", policy.api_version)));

@@ -10,7 +10,8 @@ use apimachinery::selector::label;
 use apimachinery::value::{Cursor, Value};
 
 use crate::registry::ordinary;
-use crate::registry::strategy::{NameRule, RequestContext, Strategy};
+use crate::registry::strategy::{Hooks, NameRule, RequestContext, Strategy};
+use crate::service_ip::{self, normalize};
 use crate::registry::validation::{legacy_ip, named, one_of, port, port_or_name, required_one_of, shown};
 
 /// The strategy of services.
@@ -28,9 +29,19 @@ impl Strategy for Services {
         true
     }
 
+    fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
+        ordinary::prepare_create(cx, obj);
+        normalize::on_create(obj);
+    }
+
     fn prepare_update(&self, cx: &RequestContext, obj: &mut Value, old: &Value) {
         ordinary::prepare_update(cx, obj, old);
         drop_type_dependent_fields(obj, old);
+        normalize::on_update(obj, old);
+    }
+
+    fn hooks(&self) -> Option<&dyn Hooks> {
+        Some(&service_ip::HOOKS)
     }
 
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
