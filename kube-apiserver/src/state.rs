@@ -28,6 +28,39 @@ pub struct AppState {
     pub options: Arc<Options>,
 }
 
+#[cfg(test)]
+impl AppState {
+    /// A state with the defaults of the flags, for tests of single parts.
+    pub(crate) fn for_test(registry: Arc<Registry>, admission: Arc<dyn AdmissionChain>) -> Self {
+        use crate::objects::RegistryObjects;
+        use crate::options::FLAGS;
+        use crate::service_ip::{ClusterIps, NodePorts};
+        let args = [
+            "kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-signing-key-file=none",
+            "--advertise-address=127.0.0.1",
+        ];
+        let request = component_base::Flags::parse("kube-apiserver", FLAGS, args.into_iter().map(Into::into));
+        let Ok(component_base::flags::Request::Run(flags)) = request else { panic!("the flags are valid") };
+        let options = Arc::new(Options::new(*flags).expect("the flags are valid"));
+        let objects = Arc::new(RegistryObjects::new(registry.clone()));
+        Self {
+            allocators: Arc::new(Allocators {
+                ips: ClusterIps::new(objects, options.service_ranges.clone()),
+                ports: NodePorts::new(registry.etcd().clone(), options.node_ports),
+            }),
+            registry,
+            admission,
+            authorizer: Arc::new(Authorizer::default()),
+            authenticators: Arc::new(Authenticators::default()),
+            issuer: None,
+            options,
+        }
+    }
+}
+
 impl std::fmt::Debug for AppState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AppState")

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{ListOptions, ObjectEventKind, Store, Unguarded, Updater, WatchOptions};
-use crate::authorization::Authorizer;
 use crate::registry::admit::AdmitAll;
 use crate::registry::{DeleteOptions, Operation, Registry, RequestContext};
 use crate::request::{UserInfo, Warnings};
@@ -70,7 +69,7 @@ impl World {
         let etcd = Etcd::connect(&options).await.unwrap();
         let registry = Registry::start(etcd, |info, version| info.default_versions.contains(&version));
         tokio::time::timeout(Duration::from_secs(20), registry.feed().wait_ready()).await.unwrap();
-        let state = AppState { registry, admission: Arc::new(AdmitAll), authorizer: Arc::new(Authorizer::default()) };
+        let state = AppState::for_test(registry, Arc::new(AdmitAll));
         Some(Self { state: Arc::new(state), _etcd: running })
     }
 
