@@ -20,7 +20,8 @@ use super::super::dispatch::Scope;
 use super::super::encode::View;
 use super::super::options::{self, FieldValidation, Kind, WriteOptions};
 use super::admission::Admission;
-use super::{managed_fields, metadata, respond, scale, update};
+use super::managed_fields::{self, ScaleOwners};
+use super::{metadata, respond, scale, update};
 use crate::body::Body;
 use crate::registry::admit::Operation;
 use crate::registry::store::{Updater, ensure_namespace};
@@ -233,11 +234,11 @@ struct PatchScale<'a> {
 
 #[async_trait]
 impl scale::ScaleUpdater for PatchScale<'_> {
-    async fn scaled(&mut self, old: &Value) -> Result<Value, ApiError> {
+    async fn scaled(&mut self, old: &Value, owners: &ScaleOwners<'_>) -> Result<Value, ApiError> {
         let ty = schema::kind(scale::API_VERSION, scale::KIND).expect("the type is in the table");
         let mut wanted = match self.patch.kind {
-            PatchType::Apply => managed_fields::apply_scale(self.patch.scope, old, &self.patch.bytes)?,
-            _ => self.patch.apply(old, ty)?,
+            PatchType::Apply => owners.apply(old, &self.patch.bytes, self.patch.options)?,
+            _ => owners.update(old, self.patch.apply(old, ty)?),
         };
         metadata::check_name(&wanted, &self.patch.scope.info.name, self.patch.scope.object_namespace())?;
         self.admission.admit(Operation::Update, &mut wanted, old).await?;

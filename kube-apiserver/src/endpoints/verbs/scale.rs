@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 use super::super::dispatch::Scope;
 use super::admission::Admission;
+use super::managed_fields::ScaleOwners;
 use crate::registry::store::{Guard, Updater};
 use crate::registry::strategy::RequestContext;
 
@@ -57,11 +58,11 @@ fn selector_text(selector: &Value) -> String {
 /// Makes the wanted scale from the present one.
 #[async_trait]
 pub trait ScaleUpdater: Send {
-    /// The wanted scale.
+    /// The wanted scale, with its managed fields.
     ///
     /// # Errors
     /// What the client gets.
-    async fn scaled(&mut self, old: &Value) -> Result<Value, ApiError>;
+    async fn scaled(&mut self, old: &Value, owners: &ScaleOwners<'_>) -> Result<Value, ApiError>;
 }
 
 /// Sets the replicas of the workload; returns the workload.
@@ -94,8 +95,10 @@ impl Updater for Scaling<'_> {
         if old.is_null() {
             return Err(self.scope.about().not_found());
         }
-        let present = of(old);
-        let wanted = self.scaler.scaled(&present).await?;
+        let mut present = of(old);
+        let owners = ScaleOwners::new(self.scope, self.cx, old);
+        owners.show(&mut present);
+        let wanted = self.scaler.scaled(&present, &owners).await?;
         validate(self.scope, &wanted)?;
         let mut object = old.clone();
         let replicas = wanted.path(&["spec", "replicas"]).as_i64().unwrap_or(0);
@@ -112,7 +115,11 @@ impl Updater for Scaling<'_> {
                 return Err(ApiError::conflict(&self.cx.group, &self.cx.resource.plural, &self.cx.name, why));
             }
         }
-        Ok(super::managed_fields::update(self.scope, self.cx, old, object))
+        match owners.of_object(&wanted) {
+            Value::Null => drop(object.remove_path(&["metadata", "managedFields"])),
+            fields => object.set_path(&["metadata", "managedFields"], fields),
+        }
+        Ok(object)
     }
 }
 

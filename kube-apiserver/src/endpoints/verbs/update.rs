@@ -13,7 +13,8 @@ use super::super::dispatch::Scope;
 use super::super::options::{self, Kind};
 use super::super::{body, negotiation};
 use super::admission::Admission;
-use super::{managed_fields, metadata, respond, scale};
+use super::managed_fields::{self, ScaleOwners};
+use super::{metadata, respond, scale};
 use crate::body::Body;
 use crate::registry::admit::Operation;
 use crate::registry::store::{Updater, ensure_namespace};
@@ -100,8 +101,8 @@ struct PutScale<'a> {
 
 #[async_trait]
 impl scale::ScaleUpdater for PutScale<'_> {
-    async fn scaled(&mut self, old: &Value) -> Result<Value, ApiError> {
-        let mut wanted = self.wanted.clone();
+    async fn scaled(&mut self, old: &Value, owners: &ScaleOwners<'_>) -> Result<Value, ApiError> {
+        let mut wanted = owners.update(old, self.wanted.clone());
         self.admission.admit(Operation::Update, &mut wanted, old).await?;
         Ok(wanted)
     }
