@@ -51,7 +51,7 @@ impl Scope {
 
     /// What the endpoint can do, for negotiation.
     pub fn endpoint(&self, list: bool) -> Endpoint {
-        let tables = self.info.subresource.is_empty() || self.info.subresource != "scale" && !self.is_json_only();
+        let tables = self.info.subresource != "scale";
         Endpoint { tables, list, protobuf: !self.is_json_only(), routed: self.store.resource.info.is_some() }
     }
 
@@ -179,10 +179,7 @@ fn scope(state: &Arc<AppState>, store: Arc<Store>, served: Served, request: Auth
 /// A namespaced resource has no cluster-scoped objects, and the other way round.
 fn scope_fits(store: &Store, info: &RequestInfo) -> bool {
     let resource = &store.resource;
-    if resource.namespaced {
-        return true;
-    }
-    info.namespace.is_empty() || &*resource.plural == "namespaces" && resource.group.is_empty()
+    resource.namespaced || info.namespace.is_empty() || resource.is_namespaces()
 }
 
 async fn subresource(

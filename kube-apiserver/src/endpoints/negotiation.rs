@@ -133,7 +133,7 @@ fn clauses(accept: &str) -> Vec<Clause<'_>> {
     all
 }
 
-fn header<'h>(headers: &'h HeaderMap, name: http::HeaderName) -> &'h str {
+fn header(headers: &HeaderMap, name: http::HeaderName) -> &str {
     headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 

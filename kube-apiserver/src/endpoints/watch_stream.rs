@@ -34,8 +34,7 @@ const CHUNK: usize = 32 * 1024;
 /// Answers a watch.
 pub async fn watch(scope: Scope, listing: Listing, output: Output) -> Result<Response<Body>, ApiError> {
     let form = Form::new(&scope, &output)?;
-    let revision = parse_revision(&listing.list.resource_version, "")
-        .map_err(|e| ApiError::new(422, "Invalid".into(), e.message().to_owned()))?;
+    let revision = parse_revision(&listing.list.resource_version, "")?;
     let timeout = match listing.timeout_seconds {
         Some(seconds) if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
         _ => MIN_TIMEOUT.mul_f64(1.0 + rand::random::<f64>()),

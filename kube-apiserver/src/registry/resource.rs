@@ -97,6 +97,11 @@ impl Resource {
         scheme_of(&self.hub.api_version)
     }
 
+    /// True for namespaces themselves.
+    pub fn is_namespaces(&self) -> bool {
+        self.group.is_empty() && &*self.plural == "namespaces"
+    }
+
     /// `plural.group`, as error messages name it.
     pub fn group_resource(&self) -> String {
         if self.group.is_empty() { self.plural.to_string() } else { format!("{}.{}", self.plural, self.group) }

@@ -90,7 +90,7 @@ impl Stored {
     pub fn to_cached(&self, value: &[u8], rv: u64) -> Result<Bytes, StoredError> {
         if let Some(raw) = protobuf_body(value)? {
             return protobuf::with_resource_version(raw, &rv.to_string())
-                .map(Into::into)
+                .map(exact)
                 .map_err(|e| StoredError::Object(e.to_string()));
         }
         let storage = &self.resource.storage;
@@ -109,7 +109,7 @@ impl Stored {
         } else {
             protobuf::encode(object, &self.cached().schema, &mut out);
         }
-        out.into()
+        exact(out)
     }
 
     /// Cached bytes as a tree in the hub version, with apiVersion, kind and resourceVersion.
@@ -149,6 +149,11 @@ impl Stored {
     }
 }
 
+/// Bytes that take no more memory than they need: caches keep them for long.
+fn exact(bytes: Vec<u8>) -> Bytes {
+    bytes.into_boxed_slice().into()
+}
+
 /// The message in a protobuf envelope; `None` if the value is no envelope (JSON).
 fn protobuf_body(value: &[u8]) -> Result<Option<&[u8]>, StoredError> {
     if !value.starts_with(b"k8s\0") {
@@ -167,7 +172,7 @@ impl Decode for Stored {
         if !self.cached_is_json()
             && let Ok(spliced) = protobuf::with_resource_version(raw, &rv.to_string())
         {
-            return spliced.into();
+            return exact(spliced);
         }
         match self.to_object(raw) {
             Ok(mut object) => {

@@ -129,6 +129,7 @@ pub trait Strategy: Send + Sync + 'static {
     fn to_hub(&self, _api_version: &str, _obj: &mut Value) {}
 
     /// Turns a hub object into another served (or the storage) version; apiVersion is set by the caller.
+    #[expect(clippy::wrong_self_convention, reason = "the object is converted, not the strategy")]
     fn from_hub(&self, _api_version: &str, _obj: &mut Value) {}
 
     /// Versions whose fields differ from the hub's, so that `to_hub` and `from_hub` do real work.

@@ -45,7 +45,8 @@ impl<'a> Admission<'a> {
 
     fn attributes(&'a self, operation: Operation, name: &'a str, old: &'a Value) -> Attributes<'a> {
         let info = &self.scope.info;
-        let namespace = if info.namespace.is_empty() && is_namespaces(self.scope) { name } else { &info.namespace };
+        let own = info.namespace.is_empty() && self.scope.store.resource.is_namespaces();
+        let namespace = if own { name } else { &info.namespace };
         Attributes {
             resource: &self.scope.store.resource,
             version: &info.api_version,
@@ -111,10 +112,6 @@ impl<'a> Admission<'a> {
             Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(question.forbidden(&reason)),
         }
     }
-}
-
-fn is_namespaces(scope: &Scope) -> bool {
-    scope.store.resource.group.is_empty() && &*scope.store.resource.plural == "namespaces"
 }
 
 #[async_trait]

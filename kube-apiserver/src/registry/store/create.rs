@@ -106,6 +106,7 @@ impl Store {
         let root = Cursor::root(object);
         let meta = root.field("metadata");
         object_meta::validate(meta, self.resource.namespaced, self.strategy.name_rule().rule(), &mut errs);
+        self.check_finalizer_names(meta, &mut errs);
         self.strategy.validate_create(cx, root, &mut errs);
         if errs.is_empty() {
             object_meta::validate(meta, self.resource.namespaced, names::path_segment_name, &mut errs);
@@ -116,6 +117,22 @@ impl Store {
         }
         self.strategy.canonicalize(object);
         Ok(())
+    }
+
+    /// Kinds of Kubernetes itself take well-known finalizers and qualified ones only.
+    /// upstream: pkg/apis/core/validation/validation.go: validateKubeFinalizerName
+    pub(super) fn check_finalizer_names(&self, meta: Cursor<'_>, errs: &mut Errors) {
+        if self.resource.info.is_none()
+            || matches!(&*self.resource.group, "apiextensions.k8s.io" | "apiregistration.k8s.io")
+        {
+            return;
+        }
+        for name in meta.field("finalizers").list() {
+            let text = name.str();
+            if !text.contains('/') && !matches!(text, "kubernetes" | "orphan" | "foregroundDeletion") {
+                errs.invalid(name, text, "name is neither a standard finalizer name nor is it fully qualified");
+            }
+        }
     }
 
     /// 422 if there are errors.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use apimachinery::codec::protobuf;
 use apimachinery::schema::{Shape, Type};
 use apimachinery::selector::{field::FieldSelector, label};
-use apimachinery::status::ApiError;
+use apimachinery::status::{ApiError, Reason};
 
 use super::Store;
 use crate::registry::errors::{self, About};
@@ -165,14 +165,14 @@ impl Store {
         if let Some(tree) = self.cache.snapshot_at(revision) {
             return Ok(Source { tree, revision });
         }
-        match self.from_etcd(prefix, revision).await {
+        match self.snapshot_of_etcd(prefix, revision).await {
             Ok(tree) => Ok(Source { tree, revision }),
             Err(StorageError::Compacted) => Err(compacted(token)),
             Err(e) => Err(about.error(e)),
         }
     }
 
-    async fn from_etcd(&self, prefix: &str, revision: u64) -> Result<Tree, StorageError> {
+    async fn snapshot_of_etcd(&self, prefix: &str, revision: u64) -> Result<Tree, StorageError> {
         let base = self.full_key(prefix);
         let end = prefix_end(&base);
         let (mut start, mut entries) = (base, Vec::new());
@@ -293,7 +293,7 @@ fn continue_from(text: &str, options: &ListOptions) -> Result<ContinueToken, Api
 /// Reads a resourceVersion; empty is 0.
 ///
 /// # Errors
-/// 400 with the prefix before the message if it is no number.
+/// If it is no number: 400 with the prefix before the message, or (as upstream does) a bare 500 without one.
 pub fn parse_revision(text: &str, prefix: &str) -> Result<u64, ApiError> {
     if text.is_empty() {
         return Ok(0);
@@ -304,9 +304,9 @@ pub fn parse_revision(text: &str, prefix: &str) -> Result<u64, ApiError> {
             _ => "invalid syntax",
         };
         let quoted = apimachinery::quote::quote(text);
-        ApiError::bad_request(format!(
-            "{prefix}resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: {why}"
-        ))
+        let message =
+            format!("{prefix}resourceVersion: Invalid value: {quoted}: strconv.ParseUint: parsing {quoted}: {why}");
+        if prefix.is_empty() { ApiError::new(500, Reason::Unknown, message) } else { ApiError::bad_request(message) }
     })
 }
 

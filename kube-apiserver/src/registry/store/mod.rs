@@ -227,7 +227,7 @@ impl Store {
         Ok(Existing { raw, revision: kv.mod_revision })
     }
 
-    fn from_cache(&self, key: &str) -> Option<Existing> {
+    fn cached_existing(&self, key: &str) -> Option<Existing> {
         let entry = self.cache.get(key)?;
         Some(Existing { raw: entry.raw.clone(), revision: entry.rv.cast_signed() })
     }
@@ -250,7 +250,7 @@ impl Store {
     ) -> Result<Value, Stop> {
         let full_key = self.full_key(key);
         let api = |e| Stop::Error(about.error(e));
-        let mut existing = self.from_cache(key);
+        let mut existing = self.cached_existing(key);
         let mut fresh = false;
         if existing.is_none() {
             existing = self.fetch(key).await.map_err(api)?;
