@@ -64,7 +64,7 @@ pub fn object(
 /// # Errors
 /// 400 in upstream's words.
 pub fn delete_options(body: &[u8], media: Media, api_version: &str) -> Result<Value, ApiError> {
-    let schema = schema::kind("meta.k8s.io/v1", "DeleteOptions").expect("the type is in the table");
+    let schema = schema::kind("v1", "DeleteOptions").expect("the type is in the table");
     let expected = Expected { api_version, kind: "DeleteOptions", schema };
     let bad = |why: String| ApiError::bad_request(why);
     let (value, has_version, kind) = match media {
