@@ -1,8 +1,10 @@
 //! Developer tools: one subcommand per file.
 
 mod bench;
+mod bench_transcode;
 mod generate;
 
+pub use bench_transcode::bench_transcode;
 pub use generate::generate_api_tables;
 
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ fn cli() -> Command {
                 .arg(path("facts", "../shared/facts", "folder with api-types.json and resources.json"))
                 .arg(path("out", "apimachinery/data", "folder to write into")),
         )
+        .subcommand(Command::new("bench-transcode").about("Prints how fast the codecs are (build with --release)"))
         .subcommand(bench::Options::augment_args(
             Command::new("bench").about("Measures a cluster (run it by hack/bench.sh)"),
         ))
@@ -41,6 +44,7 @@ pub fn run() -> anyhow::Result<()> {
             let options = bench::Options::from_arg_matches(args)?;
             tokio::runtime::Runtime::new()?.block_on(bench::run(&options))
         }
+        Some(("bench-transcode", _)) => bench_transcode(),
         _ => Ok(()),
     }
 }

@@ -113,39 +113,53 @@ fn write_digits(scientific: &str, plain: bool, out: &mut Vec<u8>) {
     }
 }
 
+/// Bytes of embedded JSON that are not simply copied: 1 white space, 2 quote, 3 backslash, 4 to be escaped, 5 start of a line separator.
+const RAW_CLASSES: [u8; 256] = {
+    let mut table = [0u8; 256];
+    table[b' ' as usize] = 1;
+    table[b'\t' as usize] = 1;
+    table[b'\r' as usize] = 1;
+    table[b'\n' as usize] = 1;
+    table[b'"' as usize] = 2;
+    table[b'\\' as usize] = 3;
+    table[b'<' as usize] = 4;
+    table[b'>' as usize] = 4;
+    table[b'&' as usize] = 4;
+    table[0xe2] = 5;
+    table
+};
+
 /// Appends embedded JSON without white space and with `<>&` and line separators escaped, as Go does for raw messages. The text must be valid JSON.
 pub fn compact_raw(raw: &[u8], out: &mut Vec<u8>) {
-    let (mut in_string, mut escaped) = (false, false);
-    let mut i = 0;
-    while let Some(&c) = raw.get(i) {
-        i += 1;
-        if in_string {
-            match c {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
+    let (mut start, mut at, mut in_string) = (0, 0, false);
+    while let Some(&c) = raw.get(at) {
+        at += 1;
+        let replacement: &[u8] = match RAW_CLASSES[usize::from(c)] {
+            0 => continue,
+            1 if !in_string => b"",
+            2 => {
+                in_string = !in_string;
+                continue;
             }
-        } else if matches!(c, b' ' | b'\t' | b'\r' | b'\n') {
-            continue;
-        } else {
-            in_string = c == b'"';
+            3 => {
+                at += 1;
+                continue;
+            }
+            4 if c == b'<' => b"\\u003c",
+            4 if c == b'>' => b"\\u003e",
+            4 => b"\\u0026",
+            5 if raw[at..].starts_with(&[0x80, 0xa8]) => b"\\u2028",
+            5 if raw[at..].starts_with(&[0x80, 0xa9]) => b"\\u2029",
+            _ => continue,
+        };
+        out.extend_from_slice(&raw[start..at - 1]);
+        out.extend_from_slice(replacement);
+        if c == 0xe2 {
+            at += 2;
         }
-        match c {
-            b'<' => out.extend_from_slice(b"\\u003c"),
-            b'>' => out.extend_from_slice(b"\\u003e"),
-            b'&' => out.extend_from_slice(b"\\u0026"),
-            0xe2 if raw[i..].starts_with(&[0x80, 0xa8]) => {
-                out.extend_from_slice(b"\\u2028");
-                i += 2;
-            }
-            0xe2 if raw[i..].starts_with(&[0x80, 0xa9]) => {
-                out.extend_from_slice(b"\\u2029");
-                i += 2;
-            }
-            _ => out.push(c),
-        }
+        start = at;
     }
+    out.extend_from_slice(&raw[start.min(raw.len())..]);
 }
 
 #[cfg(test)]
