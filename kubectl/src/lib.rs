@@ -1,1 +1,21 @@
-//! placeholder
+//! kubectl: the command line client of Kubernetes.
+//!
+//! `cli` knows flags and commands, `config` the kubeconfig, `client` the server, `resource` the objects that a command
+//! is about, `printers` and `describe` how they look; `commands` holds one file per command.
+
+pub mod cli;
+pub mod client;
+pub mod codec;
+pub mod commands;
+pub mod config;
+pub mod context;
+pub mod failure;
+pub mod files;
+pub mod klog;
+pub mod options;
+pub mod printers;
+pub mod resource;
+mod run;
+pub mod time;
+
+pub use run::run;
