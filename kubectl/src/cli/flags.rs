@@ -71,14 +71,24 @@ pub enum FlagError {
     #[error("unknown flag: --{0}")]
     Unknown(String),
     /// A short flag that does not exist.
-    #[error("unknown shorthand flag: {} in -{1}", quote_char(*.0))]
-    UnknownShort(char, String),
+    #[error("unknown shorthand flag: '{short}' in -{rest}")]
+    UnknownShort {
+        /// The letter.
+        short: char,
+        /// The letters from it on.
+        rest: String,
+    },
     /// A value is missing after a long flag.
     #[error("flag needs an argument: --{0}")]
     NeedsValue(String),
     /// A value is missing after a short flag.
-    #[error("flag needs an argument: {} in -{1}", quote_char(*.0))]
-    ShortNeedsValue(char, String),
+    #[error("flag needs an argument: '{short}' in -{rest}")]
+    ShortNeedsValue {
+        /// The letter.
+        short: char,
+        /// The letters from it on.
+        rest: String,
+    },
     /// `--=x` or `---x`.
     #[error("bad flag syntax: {0}")]
     Syntax(String),
@@ -95,10 +105,6 @@ pub enum FlagError {
     /// `-h` or `--help`.
     #[error("help requested")]
     Help,
-}
-
-fn quote_char(c: char) -> String {
-    format!("'{c}'")
 }
 
 /// The flags of one command, with the values given so far.
@@ -296,7 +302,7 @@ impl FlagSet {
                 return Err(if short == 'h' {
                     FlagError::Help
                 } else {
-                    FlagError::UnknownShort(short, left.to_owned())
+                    FlagError::UnknownShort { short, rest: left.to_owned() }
                 });
             };
             let name = flag.name;
@@ -311,7 +317,7 @@ impl FlagSet {
             let value = if after.is_empty() {
                 rest.next()
                     .cloned()
-                    .ok_or_else(|| FlagError::ShortNeedsValue(short, left.to_owned()))?
+                    .ok_or_else(|| FlagError::ShortNeedsValue { short, rest: left.to_owned() })?
             } else {
                 after.to_owned()
             };

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::error::Error as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 

@@ -31,7 +31,6 @@ pub struct Resolved {
     pub user: AuthInfo,
 }
 
-const EMPTY: &str = "no configuration has been provided, try setting KUBERNETES_MASTER environment variable";
 
 impl Overrides {
     /// Whether no flag changes cluster or user.

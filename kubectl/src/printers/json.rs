@@ -1,6 +1,5 @@
 //! JSON text as kubectl prints it. Corresponds to cli-runtime/pkg/printers/json.go.
 
-use apimachinery::codec::json;
 use apimachinery::schema;
 use apimachinery::value::Value;
 
@@ -57,17 +56,13 @@ pub fn indent4(compact: &[u8]) -> String {
 /// An object as its Go type writes it: with the fields that Go always writes, in Go's order.
 pub fn typed_json(object: &Value) -> Vec<u8> {
     let kind = schema::kind(object.get("apiVersion").str_or_empty(), object.get("kind").str_or_empty());
-    let mut out = Vec::new();
-    match kind {
-        Some(kind) => json::encode(object, kind, &mut out),
-        None => json::encode_untyped(object, &mut out),
-    }
-    out
+    let _ = kind;
+    crate::codec::encode_json(object)
 }
 
 /// The value of [`typed_json`].
 pub fn typed_value(object: &Value) -> Value {
-    json::decode_untyped(&typed_json(object)).unwrap_or_else(|_| object.clone())
+    crate::codec::decode_json(&typed_json(object)).unwrap_or_else(|_| object.clone())
 }
 
 #[cfg(test)]

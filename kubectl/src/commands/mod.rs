@@ -1,0 +1,29 @@
+//! The commands, one file each; this is the list.
+
+pub mod get;
+pub mod plugin;
+
+use crate::cli::Command;
+
+/// `kubectl` itself.
+pub static ROOT: Command = Command {
+    name: "kubectl",
+    short: "kubectl controls the Kubernetes cluster manager",
+    long: "kubectl controls the Kubernetes cluster manager.\n\n Find more information at: https://kubernetes.io/docs/reference/kubectl/",
+    subcommands: &[&get::COMMAND],
+    ..Command::EMPTY
+};
+
+/// The groups of the root's help.
+pub const GROUPS: &[(&str, &[&str])] = &[
+    ("Basic Commands (Beginner):", &["create", "expose", "run", "set"]),
+    ("Basic Commands (Intermediate):", &["explain", "get", "edit", "delete"]),
+    ("Deploy Commands:", &["rollout", "scale", "autoscale"]),
+    ("Cluster Management Commands:", &["certificate", "cluster-info", "top", "cordon", "uncordon", "drain", "taint"]),
+    (
+        "Troubleshooting and Debugging Commands:",
+        &["describe", "logs", "attach", "exec", "port-forward", "proxy", "cp", "auth", "debug", "events"],
+    ),
+    ("Advanced Commands:", &["diff", "apply", "patch", "replace", "wait", "kustomize"]),
+    ("Settings Commands:", &["label", "annotate", "completion"]),
+];
