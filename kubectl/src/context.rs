@@ -48,8 +48,7 @@ pub fn global_flags(flags: &mut FlagSet) {
     flags.string("token", "", "", "Bearer token for authentication to the API server");
     flags.string("user", "", "", "Name of the kubeconfig user to use");
     flags.string("username", "", "", "Username for basic authentication to the API server");
-    flags.int("v", 64, 0, "Number for the log level verbosity");
-    flags.lookup_mut("v").expect("just declared").short = Some('v');
+    flags.int("v", 64, 0, "Number for the log level verbosity").letter('v');
     flags.string("vmodule", "", "", "Comma-separated list of pattern=N settings for file-filtered logging");
     flags.bool("warnings-as-errors", "", false, "Treat warnings from the server as errors and exit with a non-zero exit code");
 }

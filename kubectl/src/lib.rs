@@ -9,6 +9,7 @@ pub mod codec;
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod describe;
 pub mod failure;
 pub mod files;
 pub mod klog;

@@ -53,6 +53,7 @@ async fn dispatch(words: Vec<String>) -> anyhow::Result<()> {
             anyhow::bail!("{error}\nSee '{} --help' for usage.", path.join(" "));
         }
     }
+    flags.check_required().map_err(anyhow::Error::msg)?;
     let warnings_are_errors = flags.get_bool("warnings-as-errors");
     let args = flags.args().to_vec();
     let ctx = Rc::new(Context::new(flags.clone()));

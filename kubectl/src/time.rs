@@ -64,6 +64,12 @@ fn two(big: i64, big_unit: &str, small: i64, small_unit: &str) -> String {
     if small == 0 { format!("{big}{big_unit}") } else { format!("{big}{big_unit}{small}{small_unit}") }
 }
 
+/// Now, in Go's RFC3339 form with the local offset.
+pub fn rfc3339_local() -> String {
+    let text = now().to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+    text.strip_suffix("+00:00").map_or(text.clone(), |t| format!("{t}Z"))
+}
+
 /// Go's RFC1123Z form in the local time zone, as describe shows times.
 pub fn rfc1123z(time: &str) -> String {
     let Ok(then) = time.parse::<Timestamp>() else {

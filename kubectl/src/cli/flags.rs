@@ -40,6 +40,8 @@ pub struct Flag {
     pub usage: &'static str,
     /// Left out of the help.
     pub hidden: bool,
+    /// Must be given.
+    pub required: bool,
     /// Set by the user.
     pub changed: bool,
     values: Vec<String>,
@@ -49,6 +51,18 @@ impl Flag {
     /// Lets the flag appear without a value, meaning `value`.
     pub fn bare(&mut self, value: &'static str) -> &mut Self {
         self.bare = Some(value);
+        self
+    }
+
+    /// Makes the flag mandatory.
+    pub fn require(&mut self) -> &mut Self {
+        self.required = true;
+        self
+    }
+
+    /// Gives the flag a letter.
+    pub fn letter(&mut self, short: char) -> &mut Self {
+        self.short = Some(short);
         self
     }
 
@@ -128,6 +142,7 @@ impl FlagSet {
             bare: (kind == Kind::Bool).then_some("true"),
             usage,
             hidden: false,
+            required: false,
             changed: false,
             values: Vec::new(),
         });
@@ -162,6 +177,16 @@ impl FlagSet {
     /// Adds a repeatable, comma-separated text flag.
     pub fn slice(&mut self, name: &'static str, short: &str, default: &str, usage: &'static str) -> &mut Flag {
         self.add(name, short, Kind::StringSlice, default.to_owned(), usage)
+    }
+
+    /// The error for mandatory flags that were not given.
+    pub fn check_required(&self) -> Result<(), String> {
+        let missing: Vec<String> =
+            self.sorted().iter().filter(|f| f.required && !f.changed).map(|f| quote(f.name)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(format!("required flag(s) {} not set", missing.join(", ")))
     }
 
     /// Finds a flag.

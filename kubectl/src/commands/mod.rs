@@ -1,7 +1,21 @@
-//! The commands, one file each; this is the list.
+//! The commands, one file or folder each; this is the list.
 
-pub mod get;
-pub mod plugin;
+mod annotate;
+mod apply;
+mod create;
+mod delete;
+mod edit;
+mod get;
+mod label;
+mod metadata;
+mod mutate;
+mod patch;
+pub(crate) mod plugin;
+mod replace;
+mod rollout;
+mod scale;
+mod set;
+mod wait;
 
 use crate::cli::Command;
 
@@ -10,7 +24,22 @@ pub static ROOT: Command = Command {
     name: "kubectl",
     short: "kubectl controls the Kubernetes cluster manager",
     long: "kubectl controls the Kubernetes cluster manager.\n\n Find more information at: https://kubernetes.io/docs/reference/kubectl/",
-    subcommands: &[&get::COMMAND],
+    subcommands: &[
+        &create::COMMAND,
+        &set::COMMAND,
+        &get::COMMAND,
+        &edit::COMMAND,
+        &delete::COMMAND,
+        &rollout::COMMAND,
+        &scale::COMMAND,
+        &apply::COMMAND,
+        &patch::COMMAND,
+        &replace::COMMAND,
+        &wait::COMMAND,
+        &label::COMMAND,
+        &annotate::COMMAND,
+        &plugin::COMMAND,
+    ],
     ..Command::EMPTY
 };
 
