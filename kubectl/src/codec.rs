@@ -1,6 +1,7 @@
 //! The codecs this crate uses, under one roof: JSON and YAML text to values and back.
 
 use apimachinery::codec::{json, yaml};
+use apimachinery::schema::Type;
 use apimachinery::value::Value;
 
 /// Reads JSON.
@@ -12,6 +13,13 @@ pub fn decode_json(text: &[u8]) -> anyhow::Result<Value> {
 pub fn encode_json(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     json::encode_untyped(value, &mut out);
+    out
+}
+
+/// Writes compact JSON as the Go type does.
+pub fn encode_typed(value: &Value, ty: &Type) -> Vec<u8> {
+    let mut out = Vec::new();
+    json::encode(value, ty, &mut out);
     out
 }
 

@@ -56,8 +56,10 @@ pub fn indent4(compact: &[u8]) -> String {
 /// An object as its Go type writes it: with the fields that Go always writes, in Go's order.
 pub fn typed_json(object: &Value) -> Vec<u8> {
     let kind = schema::kind(object.get("apiVersion").str_or_empty(), object.get("kind").str_or_empty());
-    let _ = kind;
-    crate::codec::encode_json(object)
+    match kind {
+        Some(kind) => crate::codec::encode_typed(object, kind),
+        None => crate::codec::encode_json(object),
+    }
 }
 
 /// The value of [`typed_json`].

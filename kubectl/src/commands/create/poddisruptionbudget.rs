@@ -65,7 +65,7 @@ pub(crate) fn label_selector(text: &str) -> anyhow::Result<Value> {
     let mut out = Value::map();
     for requirement in selector.requirements() {
         use apimachinery::selector::label::Operator;
-        let values: Vec<&str> = requirement.values().collect();
+        let values: Vec<&str> = requirement.values().iter().map(String::as_str).collect();
         let operator = match requirement.operator() {
             Operator::Equals | Operator::DoubleEquals => {
                 out.field_mut("matchLabels").set(requirement.key(), values.first().copied().unwrap_or_default());
@@ -75,7 +75,7 @@ pub(crate) fn label_selector(text: &str) -> anyhow::Result<Value> {
             Operator::NotIn | Operator::NotEquals => "NotIn",
             Operator::Exists => "Exists",
             Operator::DoesNotExist => "DoesNotExist",
-            other => anyhow::bail!("{} is not a valid label selector operator", crate::cli::quote::quote(&other.to_string())),
+            other => anyhow::bail!("{} is not a valid label selector operator", crate::cli::quote::quote(other.as_str())),
         };
         let mut expression = Value::from([("key", requirement.key()), ("operator", operator)]);
         if !values.is_empty() {
