@@ -72,7 +72,7 @@ pub(crate) fn label_selector(text: &str) -> anyhow::Result<Value> {
                 continue;
             }
             Operator::In => "In",
-            Operator::NotIn | Operator::NotEquals => "NotIn",
+            Operator::NotIn => "NotIn",
             Operator::Exists => "Exists",
             Operator::DoesNotExist => "DoesNotExist",
             other => anyhow::bail!("{} is not a valid label selector operator", crate::cli::quote::quote(other.as_str())),
