@@ -2,8 +2,10 @@
 
 mod annotate;
 mod apply;
+mod config;
 mod create;
 mod delete;
+mod describe;
 mod edit;
 mod get;
 mod label;
@@ -19,6 +21,8 @@ mod wait;
 
 use crate::cli::Command;
 
+pub(crate) use create::LAST_APPLIED;
+
 /// `kubectl` itself.
 pub static ROOT: Command = Command {
     name: "kubectl",
@@ -32,12 +36,14 @@ pub static ROOT: Command = Command {
         &delete::COMMAND,
         &rollout::COMMAND,
         &scale::COMMAND,
+        &describe::COMMAND,
         &apply::COMMAND,
         &patch::COMMAND,
         &replace::COMMAND,
         &wait::COMMAND,
         &label::COMMAND,
         &annotate::COMMAND,
+        &config::COMMAND,
         &plugin::COMMAND,
     ],
     ..Command::EMPTY

@@ -1,8 +1,77 @@
-//! Objects as `kubectl describe` shows them.
+//! Objects as `kubectl describe` shows them. Pure: from objects and what belongs to them to text.
+//! Corresponds to kubectl/pkg/describe/describe.go.
+
+mod containers;
+mod document;
+mod generic;
+mod node;
+mod pod;
+mod pod_resources;
+mod rbac;
+mod service;
+mod simple;
+mod volumes;
+mod workloads;
 
 use apimachinery::value::Value;
 
-/// A pod template, with tabs.
-pub fn pod_template_text(_template: &Value) -> String {
-    String::new()
+use document::Document;
+
+/// An object and what is needed to describe it. What was not asked for is empty.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// The object.
+    pub object: Value,
+    /// Its events; `None` to leave the section out.
+    pub events: Option<Vec<Value>>,
+    /// Pods of a controller or node; the error if they could not be read.
+    pub pods: Vec<Value>,
+    /// Whether pods could not be read.
+    pub pods_forbidden: bool,
+    /// Replica sets of a deployment.
+    pub replica_sets: Vec<Value>,
+    /// Endpoint slices of a service.
+    pub endpoint_slices: Vec<Value>,
+    /// Lease of a node, or why there is none.
+    pub lease: Option<Result<Value, String>>,
+    /// Quotas of a namespace.
+    pub quotas: Option<Vec<Value>>,
+    /// Limit ranges of a namespace.
+    pub limit_ranges: Option<Vec<Value>>,
+}
+
+/// The text for an object.
+pub fn describe(subject: &Subject) -> String {
+    let mut doc = Document::default();
+    let object = &subject.object;
+    let (group, kind) = crate::resource::group_kind_of(object);
+    let with_events = match (group.as_str(), kind.as_str()) {
+        ("", "Pod") => pod::pod(object, &mut doc),
+        ("", "Node") => node::node(subject, &mut doc),
+        ("", "Service") => service::service(subject, &mut doc),
+        ("", "Namespace") => simple::namespace(subject, &mut doc),
+        ("", "ConfigMap") => simple::config_map(object, &mut doc),
+        ("", "Secret") => simple::secret(object, &mut doc),
+        ("", "ServiceAccount") => simple::service_account(object, &mut doc),
+        ("", "ResourceQuota") => simple::quota(object, &mut doc),
+        ("apps", "Deployment") => workloads::deployment(subject, &mut doc),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => workloads::replica_set(subject, &mut doc),
+        ("apps", "DaemonSet") => workloads::daemon_set(subject, &mut doc),
+        ("apps", "StatefulSet") => workloads::stateful_set(subject, &mut doc),
+        ("batch", "Job") => workloads::job(object, &mut doc),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rbac::binding(object, &mut doc),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rbac::role(object, &mut doc),
+        _ => generic::object(object, &mut doc),
+    };
+    if with_events && let Some(events) = &subject.events {
+        doc.events(events);
+    }
+    doc.finish()
+}
+
+/// A pod template, with tabs not yet aligned.
+pub fn pod_template_text(template: &Value) -> String {
+    let mut doc = Document::default();
+    containers::pod_template(template, &mut doc);
+    doc.raw()
 }

@@ -1,0 +1,114 @@
+//! Roles and their bindings.
+
+use apimachinery::value::Value;
+
+use super::document::Document;
+
+pub(super) fn binding(object: &Value, doc: &mut Document) -> bool {
+    doc.head(object, false);
+    doc.labels_and_annotations(object);
+    doc.write(0, "Role:\n");
+    for (title, key) in [("Kind", "kind"), ("Name", "name")] {
+        doc.field(1, title, object.path(&["roleRef", key]).str_or_empty());
+    }
+    doc.write(0, "Subjects:\n");
+    doc.write(1, "Kind\tName\tNamespace\n");
+    doc.write(1, "----\t----\t---------\n");
+    for subject in object.get("subjects").items() {
+        let text = |key: &str| subject.get(key).str_or_empty();
+        doc.write(1, &format!("{}\t{}\t{}\n", text("kind"), text("name"), text("namespace")));
+    }
+    false
+}
+
+/// A rule for one resource (or path), with the verbs of all rules that agree in the rest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rule {
+    resource: String,
+    group: String,
+    urls: Vec<String>,
+    names: Vec<String>,
+    verbs: Vec<String>,
+}
+
+pub(super) fn role(object: &Value, doc: &mut Document) -> bool {
+    doc.head(object, false);
+    doc.labels_and_annotations(object);
+    doc.write(0, "PolicyRule:\n");
+    doc.write(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs\n");
+    doc.write(1, "---------\t-----------------\t--------------\t-----\n");
+    let list = |items: &[String]| format!("[{}]", items.join(" "));
+    for rule in compact(object.get("rules")) {
+        let resource =
+            if rule.group.is_empty() { rule.resource.clone() } else { format!("{}.{}", rule.resource, rule.group) };
+        doc.write(1, &format!("{resource}\t{}\t{}\t{}\n", list(&rule.urls), list(&rule.names), list(&rule.verbs)));
+    }
+    false
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    list.items().iter().map(|v| v.str_or_empty().to_owned()).collect()
+}
+
+/// Takes rules apart and joins those that differ only in verbs; sorted as upstream sorts their text.
+fn compact(rules: &Value) -> Vec<Rule> {
+    let mut out: Vec<Rule> = Vec::new();
+    let mut add = |rule: Rule| {
+        let same = |r: &&mut Rule| {
+            r.resource == rule.resource && r.group == rule.group && r.names == rule.names && r.urls == rule.urls
+        };
+        match out.iter_mut().find(same).filter(|_| rule.urls.is_empty()) {
+            Some(present) => {
+                for verb in &rule.verbs {
+                    if !present.verbs.contains(verb) {
+                        present.verbs.push(verb.clone());
+                    }
+                }
+            }
+            None => out.push(rule),
+        }
+    };
+    for rule in rules.items() {
+        let verbs = strings(rule.get("verbs"));
+        let names = strings(rule.get("resourceNames"));
+        for group in strings(rule.get("apiGroups")) {
+            for resource in strings(rule.get("resources")) {
+                let names: Vec<Vec<String>> =
+                    if names.is_empty() { vec![Vec::new()] } else { names.iter().map(|n| vec![n.clone()]).collect() };
+                for names in names {
+                    let (resource, group) = (resource.clone(), group.clone());
+                    add(Rule { resource, group, urls: Vec::new(), names, verbs: verbs.clone() });
+                }
+            }
+        }
+        for url in strings(rule.get("nonResourceURLs")) {
+            let (resource, group) = (String::new(), String::new());
+            add(Rule { resource, group, urls: vec![url], names: Vec::new(), verbs: verbs.clone() });
+        }
+    }
+    out.sort_by_key(sort_key);
+    out
+}
+
+/// The text that upstream compares: the rule in its own notation.
+fn sort_key(rule: &Rule) -> String {
+    let quoted = |list: &[String]| {
+        let items: Vec<String> = list.iter().map(|i| format!("\"{i}\"")).collect();
+        items.join(" ")
+    };
+    let mut text = String::from("{");
+    if !rule.group.is_empty() || !rule.resource.is_empty() {
+        text.push_str(&format!("APIGroups:[\"{}\"], ", rule.group));
+    }
+    if !rule.resource.is_empty() {
+        text.push_str(&format!("Resources:[\"{}\"], ", rule.resource));
+    }
+    if !rule.names.is_empty() {
+        text.push_str(&format!("ResourceNames:[{}], ", quoted(&rule.names)));
+    }
+    if !rule.urls.is_empty() {
+        text.push_str(&format!("NonResourceURLs:[{}], ", quoted(&rule.urls)));
+    }
+    text.push_str(&format!("Verbs:[{}]}}", quoted(&rule.verbs)));
+    text
+}
