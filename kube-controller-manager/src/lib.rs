@@ -6,10 +6,12 @@ mod api;
 mod app;
 mod context;
 mod controllers;
+mod discovery;
 mod events;
 mod pods;
 mod runner;
 mod selector;
+mod services;
 mod serving;
 mod writes;
 

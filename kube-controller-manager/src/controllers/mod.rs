@@ -1,7 +1,12 @@
 //! The list of all controllers. A new one is a folder here, a `mod` line and its `start` in the table.
 
 mod deployment;
+mod endpoints;
+mod endpointslice;
+mod namespace;
 mod replicaset;
+mod root_ca;
+mod serviceaccount;
 
 use std::collections::BTreeSet;
 
@@ -54,8 +59,8 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "deployment-controller", alias: "deployment", default_on: true, gates: &[], cloud: false, start: Some(deployment::start) },
     Descriptor { name: "device-taint-eviction-controller", alias: "", default_on: true, gates: &["DynamicResourceAllocation", "DRADeviceTaints"], cloud: false, start: None },
     Descriptor { name: "disruption-controller", alias: "disruption", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "endpoints-controller", alias: "endpoint", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "endpointslice-controller", alias: "endpointslice", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "endpoints-controller", alias: "endpoint", default_on: true, gates: &[], cloud: false, start: Some(endpoints::start) },
+    Descriptor { name: "endpointslice-controller", alias: "endpointslice", default_on: true, gates: &[], cloud: false, start: Some(endpointslice::start) },
     Descriptor { name: "endpointslice-mirroring-controller", alias: "endpointslicemirroring", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "ephemeral-volume-controller", alias: "ephemeral-volume", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "garbage-collector-controller", alias: "garbagecollector", default_on: true, gates: &[], cloud: false, start: None },
@@ -63,7 +68,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "job-controller", alias: "job", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "kube-apiserver-serving-clustertrustbundle-publisher-controller", alias: "", default_on: true, gates: &["ClusterTrustBundle"], cloud: false, start: None },
     Descriptor { name: "legacy-serviceaccount-token-cleaner-controller", alias: "legacy-service-account-token-cleaner", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "namespace-controller", alias: "namespace", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "namespace-controller", alias: "namespace", default_on: true, gates: &[], cloud: false, start: Some(namespace::start) },
     Descriptor { name: "node-ipam-controller", alias: "nodeipam", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "node-lifecycle-controller", alias: "nodelifecycle", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "node-route-controller", alias: "route", default_on: true, gates: &[], cloud: true, start: None },
@@ -80,11 +85,11 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "resourceclaim-controller", alias: "resource-claim-controller", default_on: true, gates: &["DynamicResourceAllocation"], cloud: false, start: None },
     Descriptor { name: "resourcepoolstatusrequest-controller", alias: "", default_on: true, gates: &["DRAResourcePoolStatus"], cloud: false, start: None },
     Descriptor { name: "resourcequota-controller", alias: "resourcequota", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", default_on: true, gates: &[], cloud: false, start: Some(root_ca::start) },
     Descriptor { name: "selinux-warning-controller", alias: "", default_on: false, gates: &["SELinuxChangePolicy"], cloud: false, start: None },
     Descriptor { name: "service-cidr-controller", alias: "", default_on: true, gates: &["MultiCIDRServiceAllocator"], cloud: false, start: None },
     Descriptor { name: "service-lb-controller", alias: "service", default_on: true, gates: &[], cloud: true, start: None },
-    Descriptor { name: "serviceaccount-controller", alias: "serviceaccount", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "serviceaccount-controller", alias: "serviceaccount", default_on: true, gates: &[], cloud: false, start: Some(serviceaccount::start) },
     Descriptor { name: "serviceaccount-token-controller", alias: "serviceaccount-token", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "statefulset-controller", alias: "statefulset", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "storage-version-migrator-controller", alias: "svm", default_on: true, gates: &[], cloud: false, start: None },
