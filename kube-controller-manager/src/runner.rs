@@ -45,9 +45,10 @@ pub(crate) enum ReconcileError {
 }
 
 impl ReconcileError {
-    /// The object was changed by somebody else meanwhile; the next try works on the new state.
-    fn is_conflict(&self) -> bool {
-        matches!(self, Self::Api { source, .. } if component_base::client::is_conflict(source))
+    /// The object was changed or deleted by somebody else meanwhile; the next try works on the new state.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        use component_base::client::{is_conflict, is_not_found};
+        matches!(self, Self::Api { source, .. } if is_conflict(source) || is_not_found(source))
     }
 }
 
@@ -129,7 +130,7 @@ async fn one<C: Controller>(controller: &C, queue: &Keys, key: &ObjectKey) {
             }
         }
         Ok(Err(error)) => {
-            if error.is_conflict() {
+            if error.is_overtaken() {
                 debug!(controller = C::NAME, key = %key, err = %Chain(&error), "Object was changed meanwhile");
             } else {
                 error!(controller = C::NAME, key = %key, err = %Chain(&error), "Failed to reconcile");

@@ -23,7 +23,13 @@ pub use subscription::Subscription;
 
 use crate::shutdown::Shutdown;
 use store::Store;
-use watch::Source;
+use watch::{Accept, Source};
+
+const OBJECTS: Accept = Accept { watch: "application/json", list: "application/json" };
+const METADATA: Accept = Accept {
+    watch: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+    list: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+};
 
 /// What an informer watches and what it keeps.
 pub struct Options<K> {
@@ -119,14 +125,13 @@ impl Informers {
         K: Object + k8s_openapi::Resource,
     {
         let path = collection_path(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT, options.namespace.as_deref());
-        self.start(path, "application/json", K::KIND, options)
+        self.start(path, OBJECTS, K::KIND, options)
     }
 
     /// The shared reader of the metadata of the resource at a collection path such as `/apis/apps/v1/deployments`.
     #[must_use]
     pub fn metadata_reader(&self, path: &str) -> Reader<Partial> {
-        let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-        self.start(path.to_owned(), accept, "PartialObjectMetadata", Options::default())
+        self.start(path.to_owned(), METADATA, "PartialObjectMetadata", Options::default())
     }
 
     /// Ends the metadata watch of a collection path, for a resource that is served no longer.
@@ -151,13 +156,7 @@ impl Informers {
         tokio::time::timeout(limit, self.synced()).await.is_ok()
     }
 
-    fn start<K: Object>(
-        &self,
-        path: String,
-        accept: &'static str,
-        kind: &'static str,
-        options: Options<K>,
-    ) -> Reader<K> {
+    fn start<K: Object>(&self, path: String, accept: Accept, kind: &'static str, options: Options<K>) -> Reader<K> {
         let key = (TypeId::of::<K>(), watch_key(&path, &options));
         let mut readers = self.hub.readers.lock();
         if let Some(reader) = readers.get(&key).and_then(|entry| entry.reader.downcast_ref::<Reader<K>>()) {

@@ -30,11 +30,19 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 const MAX_LINE: usize = 64 << 20;
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
+/// Representations to ask for: a list of metadata has another name than its items.
+#[derive(Clone, Copy)]
+pub(super) struct Accept {
+    pub(super) watch: &'static str,
+    pub(super) list: &'static str,
+}
+
 /// Where the objects come from.
 pub(super) struct Source {
     pub(super) client: kube::Client,
     pub(super) path: String,
-    pub(super) accept: &'static str,
+    /// Accept header of watches and of lists.
+    pub(super) accept: Accept,
     pub(super) kind: &'static str,
     pub(super) field_selector: String,
     pub(super) label_selector: String,
@@ -173,7 +181,12 @@ impl Source {
         let mut all = Vec::new();
         let mut token = String::new();
         loop {
-            let body = self.send(self.list_query(&token)).await?.collect_bytes().await.map_err(WatchError::Stream)?;
+            let body = self
+                .send(self.list_query(&token), self.accept.list)
+                .await?
+                .collect_bytes()
+                .await
+                .map_err(WatchError::Stream)?;
             let page: List<K> = serde_json::from_slice(&body)?;
             all.extend(page.items.unwrap_or_default().into_iter().map(|object| store.prepare(object)));
             match page.metadata.continue_token.filter(|next| !next.is_empty()) {
@@ -187,7 +200,7 @@ impl Source {
     }
 
     async fn watch<K: Object>(&self, store: &Store<K>, progress: &mut Progress) -> Result<(), WatchError> {
-        let mut body = self.send(self.watch_query(progress)).await?;
+        let mut body = self.send(self.watch_query(progress), self.accept.watch).await?;
         let mut initial: Option<Vec<K>> = progress.resource_version.is_none().then(Vec::new);
         let mut buffer = BytesMut::new();
         let mut scanned = 0;
@@ -288,10 +301,9 @@ impl Source {
         query
     }
 
-    async fn send(&self, query: String) -> Result<Body, WatchError> {
-        let request = Request::get(format!("{}?{query}", self.path))
-            .header(http::header::ACCEPT, self.accept)
-            .body(Body::empty())?;
+    async fn send(&self, query: String, accept: &'static str) -> Result<Body, WatchError> {
+        let request =
+            Request::get(format!("{}?{query}", self.path)).header(http::header::ACCEPT, accept).body(Body::empty())?;
         let response = self.client.send(request).await?;
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK {

@@ -1,12 +1,17 @@
 //! The list of all controllers. A new one is a folder here, a `mod` line and its `start` in the table.
 
+mod clusterrole_aggregation;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod garbage_collector;
 mod namespace;
+mod node_lifecycle;
+mod pod_gc;
 mod replicaset;
 mod root_ca;
 mod serviceaccount;
+mod taint_eviction;
 
 use std::collections::BTreeSet;
 
@@ -53,7 +58,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "certificatesigningrequest-cleaner-controller", alias: "csrcleaner", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "certificatesigningrequest-signing-controller", alias: "csrsigning", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "cloud-node-lifecycle-controller", alias: "cloud-node-lifecycle", default_on: true, gates: &[], cloud: true, start: None },
-    Descriptor { name: "clusterrole-aggregation-controller", alias: "clusterrole-aggregation", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "clusterrole-aggregation-controller", alias: "clusterrole-aggregation", default_on: true, gates: &[], cloud: false, start: Some(clusterrole_aggregation::start) },
     Descriptor { name: "cronjob-controller", alias: "cronjob", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "daemonset-controller", alias: "daemonset", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "deployment-controller", alias: "deployment", default_on: true, gates: &[], cloud: false, start: Some(deployment::start) },
@@ -63,21 +68,21 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "endpointslice-controller", alias: "endpointslice", default_on: true, gates: &[], cloud: false, start: Some(endpointslice::start) },
     Descriptor { name: "endpointslice-mirroring-controller", alias: "endpointslicemirroring", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "ephemeral-volume-controller", alias: "ephemeral-volume", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "garbage-collector-controller", alias: "garbagecollector", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "garbage-collector-controller", alias: "garbagecollector", default_on: true, gates: &[], cloud: false, start: Some(garbage_collector::start) },
     Descriptor { name: "horizontal-pod-autoscaler-controller", alias: "horizontalpodautoscaling", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "job-controller", alias: "job", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "kube-apiserver-serving-clustertrustbundle-publisher-controller", alias: "", default_on: true, gates: &["ClusterTrustBundle"], cloud: false, start: None },
     Descriptor { name: "legacy-serviceaccount-token-cleaner-controller", alias: "legacy-service-account-token-cleaner", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "namespace-controller", alias: "namespace", default_on: true, gates: &[], cloud: false, start: Some(namespace::start) },
     Descriptor { name: "node-ipam-controller", alias: "nodeipam", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "node-lifecycle-controller", alias: "nodelifecycle", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "node-lifecycle-controller", alias: "nodelifecycle", default_on: true, gates: &[], cloud: false, start: Some(node_lifecycle::start) },
     Descriptor { name: "node-route-controller", alias: "route", default_on: true, gates: &[], cloud: true, start: None },
     Descriptor { name: "persistentvolume-attach-detach-controller", alias: "attachdetach", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "persistentvolume-binder-controller", alias: "persistentvolume-binder", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "persistentvolume-expander-controller", alias: "persistentvolume-expander", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "persistentvolume-protection-controller", alias: "pv-protection", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "persistentvolumeclaim-protection-controller", alias: "pvc-protection", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "pod-garbage-collector-controller", alias: "podgc", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "pod-garbage-collector-controller", alias: "podgc", default_on: true, gates: &[], cloud: false, start: Some(pod_gc::start) },
     Descriptor { name: "podcertificaterequest-cleaner-controller", alias: "", default_on: true, gates: &["PodCertificateRequest"], cloud: false, start: None },
     Descriptor { name: "podgroup-protection-controller", alias: "", default_on: true, gates: &["GenericWorkload"], cloud: false, start: None },
     Descriptor { name: "replicaset-controller", alias: "replicaset", default_on: true, gates: &[], cloud: false, start: Some(replicaset::start) },
@@ -94,7 +99,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "statefulset-controller", alias: "statefulset", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "storage-version-migrator-controller", alias: "svm", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "storageversion-garbage-collector-controller", alias: "storage-version-gc", default_on: true, gates: &["APIServerIdentity", "StorageVersionAPI"], cloud: false, start: None },
-    Descriptor { name: "taint-eviction-controller", alias: "", default_on: true, gates: &["SeparateTaintEvictionController"], cloud: false, start: None },
+    Descriptor { name: "taint-eviction-controller", alias: "", default_on: true, gates: &["SeparateTaintEvictionController"], cloud: false, start: Some(taint_eviction::start) },
     Descriptor { name: "token-cleaner-controller", alias: "tokencleaner", default_on: false, gates: &[], cloud: false, start: None },
     Descriptor { name: "ttl-after-finished-controller", alias: "ttl-after-finished", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "ttl-controller", alias: "ttl", default_on: true, gates: &[], cloud: false, start: None },
