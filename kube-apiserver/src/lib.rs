@@ -5,6 +5,7 @@ pub mod authentication;
 pub mod authorization;
 pub mod body;
 pub mod bootstrap;
+pub mod connect;
 pub mod discovery;
 pub mod endpoints;
 pub mod filters;

@@ -32,6 +32,7 @@ use crate::body::Body;
 use crate::bootstrap::cluster_authentication::Published;
 use crate::bootstrap::records::Records;
 use crate::bootstrap::{Bootstrap, data};
+use crate::connect::kubelet::Kubelets;
 use crate::filters::audit::log::{Log, Rotation};
 use crate::filters::audit::policy::Policy as AuditPolicy;
 use crate::filters::audit::Auditor;
@@ -127,6 +128,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         authenticators: authenticators.clone(),
         issuer,
         allocators: allocators.clone(),
+        kubelets: Arc::new(Kubelets::new(&options).map_err(failed("setting up the kubelet client"))?),
         options: options.clone(),
     });
     let loopback = Loopback::new(state.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::authentication::Authenticators;
 use crate::authentication::service_account::TokenIssuer;
 use crate::authorization::Authorizer;
+use crate::connect::kubelet::Kubelets;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::registry::admit::AdmissionChain;
@@ -24,6 +25,8 @@ pub struct AppState {
     pub issuer: Option<Arc<TokenIssuer>>,
     /// Cluster IPs and node ports.
     pub allocators: Arc<Allocators>,
+    /// How kubelets are reached.
+    pub kubelets: Arc<Kubelets>,
     /// The command line.
     pub options: Arc<Options>,
 }
@@ -56,6 +59,7 @@ impl AppState {
             authorizer: Arc::new(Authorizer::default()),
             authenticators: Arc::new(Authenticators::default()),
             issuer: None,
+            kubelets: Arc::new(Kubelets::new(&options).expect("no files are named")),
             options,
         }
     }

@@ -190,7 +190,7 @@ async fn subresource(
     http: Request<Body>,
 ) -> Result<Response<Body>, ApiError> {
     let name = request.info.subresource.clone();
-    if let Some(special) = store.strategy.subresource(&name) {
+    if let Some(special) = store.strategy.subresource(&name).or_else(|| connecting(&store, &name)) {
         return special_subresource(special, state, store, served, request, http).await;
     }
     let known = store.resource.subresource(&name);
@@ -204,6 +204,11 @@ async fn subresource(
         Method::PATCH if has("patch") => verbs::patch(scope, http).await,
         _ => Err(method_not_allowed()),
     }
+}
+
+/// The subresources of core resources that lead elsewhere.
+fn connecting(store: &Store, name: &str) -> Option<&'static dyn Subresource> {
+    store.resource.group.is_empty().then(|| crate::connect::subresource(&store.resource.plural, name)).flatten()
 }
 
 async fn special_subresource(

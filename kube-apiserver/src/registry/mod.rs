@@ -47,6 +47,7 @@ pub fn virtual_resource(info: &'static ResourceInfo) -> Option<&'static dyn Crea
     use crate::authentication::reviews::{SelfSubjectReview, TokenReview};
     use crate::authorization::reviews::Review;
     match (info.group, info.plural) {
+        ("", "bindings") => Some(&crate::connect::binding::Binding),
         ("authentication.k8s.io", "selfsubjectreviews") => Some(&SelfSubjectReview),
         ("authentication.k8s.io", "tokenreviews") => Some(&TokenReview),
         ("authorization.k8s.io", "localsubjectaccessreviews") => Some(&Review::Local),

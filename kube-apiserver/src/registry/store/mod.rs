@@ -239,6 +239,31 @@ impl Store {
         }
     }
 
+    /// Changes an object by a function, without strategy and validation: for subresources that know what they do.
+    /// `change` is called again when somebody else was faster.
+    ///
+    /// # Errors
+    /// 404, a failed precondition, what `change` returns; if etcd cannot be reached.
+    pub async fn modify<F>(
+        &self,
+        cx: &RequestContext,
+        name: &str,
+        preconditions: &Preconditions,
+        change: F,
+    ) -> Result<Value, ApiError>
+    where
+        F: Fn(&mut Value) -> Result<(), ApiError> + Send + Sync,
+    {
+        let about = self.about(cx, name);
+        let mut modify = Modify { change, absent: about.not_found() };
+        let key = self.key(&cx.namespace, name);
+        match self.guaranteed_update(cx, about, &key, preconditions, &mut modify).await {
+            Ok(object) => Ok(object),
+            Err(Stop::Error(error)) => Err(error),
+            Err(Stop::DeleteNow | Stop::AlreadyDeleting | Stop::Finalized(_)) => Err(about.stale()),
+        }
+    }
+
     /// Reads, changes and writes an object until no one else wrote in between. `Err` of `change` ends it.
     async fn guaranteed_update<C: Change + ?Sized>(
         &self,
@@ -342,4 +367,25 @@ impl From<ApiError> for Stop {
 trait Change: Send {
     /// The new object for an old one (null if there is none).
     async fn change(&mut self, old: &Value) -> Result<Value, Stop>;
+}
+
+/// A change that only a function makes.
+struct Modify<F> {
+    change: F,
+    absent: ApiError,
+}
+
+#[async_trait]
+impl<F> Change for Modify<F>
+where
+    F: Fn(&mut Value) -> Result<(), ApiError> + Send + Sync,
+{
+    async fn change(&mut self, old: &Value) -> Result<Value, Stop> {
+        if old.is_null() {
+            return Err(self.absent.clone().into());
+        }
+        let mut object = old.clone();
+        (self.change)(&mut object)?;
+        Ok(object)
+    }
 }
