@@ -14,9 +14,11 @@ pub mod failure;
 pub mod files;
 pub mod klog;
 pub mod options;
+pub mod pods;
 pub mod printers;
 pub mod resource;
 mod run;
+pub mod streaming;
 pub mod time;
 
 pub use run::run;

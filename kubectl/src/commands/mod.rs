@@ -2,17 +2,21 @@
 
 mod annotate;
 mod apply;
+mod attach;
 mod config;
 mod create;
 mod delete;
 mod describe;
 mod edit;
+mod exec;
 mod get;
 mod label;
+mod logs;
 mod metadata;
 mod mutate;
 mod patch;
 pub(crate) mod plugin;
+mod port_forward;
 mod replace;
 mod rollout;
 mod scale;
@@ -37,6 +41,10 @@ pub static ROOT: Command = Command {
         &rollout::COMMAND,
         &scale::COMMAND,
         &describe::COMMAND,
+        &logs::COMMAND,
+        &attach::COMMAND,
+        &exec::COMMAND,
+        &port_forward::COMMAND,
         &apply::COMMAND,
         &patch::COMMAND,
         &replace::COMMAND,
