@@ -14,6 +14,7 @@ pub mod health;
 pub mod loopback;
 pub mod metrics;
 pub mod objects;
+pub mod openapi;
 pub mod options;
 pub mod paths;
 pub mod registry;

@@ -15,6 +15,7 @@ use crate::discovery::{self, Enabled};
 use crate::endpoints::negotiation::{self, Accepted};
 use crate::endpoints::responses;
 use crate::health::{self, Health};
+use crate::openapi::OpenApi;
 
 /// Everything the non-resource paths need.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Paths {
     pub health: Arc<Health>,
     /// Documents of the token issuer.
     pub issuer: Option<IssuerDocuments>,
+    /// OpenAPI documents.
+    pub openapi: OpenApi,
     /// `host:port` that clients of the core group are told.
     pub public_address: String,
 }
@@ -48,6 +51,7 @@ impl Paths {
             "/metrics/slis" => metrics(),
             "/.well-known/openid-configuration" => self.issuer(|d| &d.configuration, "application/json"),
             "/openid/v1/jwks" => self.issuer(|d| &d.jwks, "application/jwk-set+json"),
+            _ if path.starts_with("/openapi/") => self.openapi.answer(request).unwrap_or_else(health::not_found),
             _ if path == "/api" || path.starts_with("/api/") || path == "/apis" || path.starts_with("/apis/") => {
                 self.discovery(request)
             }

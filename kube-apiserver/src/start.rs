@@ -43,6 +43,7 @@ use crate::health::Health;
 use crate::loopback::Loopback;
 use crate::objects::RegistryObjects;
 use crate::options::Options;
+use crate::openapi::OpenApi;
 use crate::paths::Paths;
 use crate::registry::Registry;
 use crate::request::Authorized;
@@ -137,6 +138,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         enabled: Arc::new(options.enabled.clone()),
         health: health.clone(),
         issuer: documents,
+        openapi: OpenApi::new(options.enabled.clone()),
         public_address: public_address(&options, port),
     };
     let filters = filters(&options, authenticators.clone(), authorizer, Served { state, paths }).await?;

@@ -1,0 +1,191 @@
+//! `/openapi/v3`, its documents, and `/openapi/v2`: made of the tables when somebody asks.
+//!
+//! Only hashes are kept; documents are made anew for each request, so they cost no memory.
+//! upstream: k8s.io/kube-openapi/pkg/{handler,handler3}
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use apimachinery::codec::json;
+use apimachinery::openapi::{v2, v3};
+use apimachinery::value::Value;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use jiff::Timestamp;
+use sha2::{Digest, Sha512};
+
+use crate::body::Body;
+use crate::discovery::Enabled;
+use crate::endpoints::negotiation::Output;
+use crate::endpoints::responses;
+use crate::filters::request_info::param;
+
+/// Prefix of the v3 documents.
+const V3: &str = "/openapi/v3/";
+/// Documents beside those of groups and versions.
+const OTHERS: [&str; 4] = [".well-known/openid-configuration", "api", "apis", "openid/v1/jwks"];
+
+/// The OpenAPI endpoints.
+#[derive(Debug)]
+pub struct OpenApi {
+    enabled: Enabled,
+    started: String,
+    hashes: OnceLock<BTreeMap<String, String>>,
+}
+
+impl OpenApi {
+    /// Documents of these versions.
+    pub fn new(enabled: Enabled) -> Self {
+        let started = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        Self { enabled, started, hashes: OnceLock::new() }
+    }
+
+    /// Answers a path below `/openapi`, or `None` if there is nothing.
+    pub fn answer(&self, request: &Request<Body>) -> Option<Response<Body>> {
+        let path = request.uri().path();
+        if path == "/openapi/v2" {
+            return Some(self.v2(request.headers()));
+        }
+        if path.trim_end_matches('/') == "/openapi/v3" {
+            return Some(self.index());
+        }
+        let document = path.strip_prefix(V3)?;
+        Some(self.v3(document, request))
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let mut out: Vec<String> = OTHERS.iter().map(|p| (*p).to_owned()).collect();
+        out.extend(["version".to_owned(), "api/v1".to_owned()]);
+        for group in self.enabled.groups().filter(|g| !g.name.is_empty()) {
+            out.push(format!("apis/{}", group.name));
+            out.extend(self.enabled.versions(group).map(|v| format!("apis/{}/{v}", group.name)));
+        }
+        out.retain(|path| self.document(path).is_some());
+        out
+    }
+
+    fn hashes(&self) -> &BTreeMap<String, String> {
+        self.hashes.get_or_init(|| {
+            let hash = |path: &String| {
+                let bytes = encode(&self.document(path).unwrap_or_default());
+                (path.clone(), digest(&bytes))
+            };
+            self.paths().iter().map(hash).collect()
+        })
+    }
+
+    fn document(&self, path: &str) -> Option<Value> {
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts.as_slice() {
+            ["api", version] if self.enabled.has_version("", version) => Some(v3::document("", version)),
+            ["apis", group] if self.enabled.groups().any(|g| g.name == *group) => Some(v3::group_document(group)),
+            ["apis", group, version] if self.enabled.has_version(group, version) => Some(v3::document(group, version)),
+            _ => v3::other_document(path),
+        }
+    }
+
+    fn index(&self) -> Response<Body> {
+        let hashes = self.hashes();
+        let document = v3::index(hashes.keys().map(String::as_str), |path| hashes.get(path).cloned().unwrap_or_default());
+        let mut response = Response::new(Body::from(encode(&document)));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        self.mark_modified(headers);
+        response
+    }
+
+    fn v3(&self, path: &str, request: &Request<Body>) -> Response<Body> {
+        let Some(document) = self.document(path) else { return empty(StatusCode::NOT_FOUND) };
+        if !accepts_json(request.headers()) {
+            return not_acceptable();
+        }
+        let bytes = encode(&document);
+        let hash = digest(&bytes);
+        let asked = param(request.uri().query().unwrap_or_default(), "hash");
+        if asked.as_ref().is_some_and(|asked| *asked != hash) {
+            let mut response = empty(StatusCode::MOVED_PERMANENTLY);
+            if let Ok(place) = HeaderValue::from_str(&format!("{V3}{path}?hash={hash}")) {
+                response.headers_mut().insert(header::LOCATION, place);
+            }
+            return response;
+        }
+        let mut response = self.json(bytes, &hash, request.headers());
+        if asked.is_some() {
+            let expires = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(24 * 365)).unwrap_or(Timestamp::MAX);
+            let headers = response.headers_mut();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+            if let Ok(value) = HeaderValue::from_str(&expires.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()) {
+                headers.insert(header::EXPIRES, value);
+            }
+        }
+        response
+    }
+
+    fn v2(&self, headers: &HeaderMap) -> Response<Body> {
+        if !accepts_json(headers) {
+            return not_acceptable();
+        }
+        let served: Vec<(&str, &str)> = self
+            .enabled
+            .groups()
+            .flat_map(|group| self.enabled.versions(group).map(|v| (group.name, v)).collect::<Vec<_>>())
+            .collect();
+        let bytes = encode(&v2::document(&served));
+        let hash = digest(&bytes);
+        self.json(bytes, &hash, headers)
+    }
+
+    fn json(&self, bytes: Vec<u8>, hash: &str, request: &HeaderMap) -> Response<Body> {
+        let tag = format!("\"{hash}\"");
+        let same = request.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == tag.as_bytes());
+        let mut response = if same {
+            empty(StatusCode::NOT_MODIFIED)
+        } else {
+            responses::bytes(StatusCode::OK, bytes, &Output::json(), request)
+        };
+        let headers = response.headers_mut();
+        headers.append(header::VARY, HeaderValue::from_static("Accept"));
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        self.mark_modified(headers);
+        response
+    }
+
+    fn mark_modified(&self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_str(&self.started) {
+            headers.insert(header::LAST_MODIFIED, value);
+        }
+    }
+}
+
+/// JSON is what we make; the protobuf form of OpenAPI is not.
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let Some(accept) = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()) else { return true };
+    accept.trim().is_empty()
+        || accept.split(',').any(|range| {
+            let media = range.split(';').next().unwrap_or_default().trim();
+            matches!(media, "application/json" | "application/*" | "*/*")
+        })
+}
+
+fn not_acceptable() -> Response<Body> {
+    let mut response = empty(StatusCode::NOT_ACCEPTABLE);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn encode(document: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    json::encode_untyped(document, &mut out);
+    out
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha512::digest(bytes).iter().map(|byte| format!("{byte:02X}")).collect()
+}
