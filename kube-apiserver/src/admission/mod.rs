@@ -11,7 +11,6 @@ pub mod default_toleration_seconds;
 
 pub mod namespace_lifecycle;
 
-
 pub mod priority;
 pub mod rbac_escalation;
 

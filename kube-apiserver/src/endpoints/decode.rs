@@ -11,6 +11,9 @@ use super::options::FieldValidation;
 use crate::registry::resource;
 use crate::request::Warnings;
 
+/// Before the message when apiVersion and kind cannot be read.
+const NO_TYPE: &str = "couldn't get version/kind; json parse error: ";
+
 /// What a body should be.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
@@ -81,7 +84,7 @@ pub fn delete_options(body: &[u8], media: Media, api_version: &str) -> Result<Va
             } else {
                 body
             };
-            let (version, kind) = json::type_meta(text).map_err(|e| bad(e.to_string()))?;
+            let (version, kind) = json::type_meta(text).map_err(|e| bad(format!("{NO_TYPE}{e}")))?;
             let decoded = json::decode(text, schema, &json::DecodeOptions::default()).map_err(|e| bad(e.to_string()));
             match (kind.as_str(), decoded) {
                 ("" | "DeleteOptions", Err(e)) => return Err(e),
@@ -109,7 +112,7 @@ struct Body {
 
 fn from_json(text: &[u8], original: &[u8], expected: Expected<'_>, strict: bool) -> Result<Body, ApiError> {
     let (api_version, kind) =
-        json::type_meta(text).map_err(|e| unrecognized(expected.kind, &e.to_string(), original))?;
+        json::type_meta(text).map_err(|e| unrecognized(expected.kind, &format!("{NO_TYPE}{e}"), original))?;
     let (api_version, kind) = filled(api_version, kind, expected);
     let schema = actual_type(&api_version, &kind, expected)?;
     let options = json::DecodeOptions { strict, ..json::DecodeOptions::default() };

@@ -51,7 +51,9 @@ impl Scope {
 
     /// What the endpoint can do, for negotiation.
     pub fn endpoint(&self, list: bool) -> Endpoint {
-        let tables = self.info.subresource != "scale";
+        let scale = self.info.subresource == "scale";
+        let crd_status = &*self.store.resource.group == "apiextensions.k8s.io" && !self.info.subresource.is_empty();
+        let tables = !scale && !crd_status;
         Endpoint { tables, list, protobuf: !self.is_json_only(), routed: self.store.resource.info.is_some() }
     }
 
@@ -127,6 +129,9 @@ pub async fn serve(state: Arc<AppState>, request: Authorized, http: Request<Body
 
 async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -> Result<Response<Body>, ApiError> {
     let info = &request.info;
+    if !info.is_long_running() {
+        check_timeout(&http)?;
+    }
     let found = state.registry.find(&info.api_group, &info.api_version, &info.resource);
     let (store, served) = match found {
         Some(Found::Stored(store, served)) => (store, served),
@@ -136,6 +141,9 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
     };
     if !scope_fits(&store, info) {
         return Err(not_found());
+    }
+    if let Some(warning) = deprecation(&served, &store.resource.kind) {
+        request.warnings.add(warning);
     }
     if !info.subresource.is_empty() {
         return subresource(state, store, served, request, http).await;
@@ -147,13 +155,15 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
         return Err(not_found());
     }
     let watch_path = scope.info.verb == "watch" && scope.path.split('/').any(|p| p == "watch");
+    let has = |verb: &str| scope.store.resource.info.is_none_or(|i| i.verbs.contains(&verb));
+    let may_delete_all = has("deletecollection");
     let in_namespace = !scope.store.resource.namespaced || !scope.info.namespace.is_empty();
     match (&method, named) {
         (&Method::GET | &Method::HEAD, false) => verbs::list(scope, watch_path).await,
         (&Method::GET | &Method::HEAD, true) if watch_path => verbs::list(scope, true).await,
         (&Method::GET | &Method::HEAD, true) if in_namespace => verbs::get(scope).await,
         (&Method::POST, false) if in_namespace => verbs::create(scope, http).await,
-        (&Method::DELETE, false) if in_namespace => verbs::delete_collection(scope, http).await,
+        (&Method::DELETE, false) if in_namespace && may_delete_all => verbs::delete_collection(scope, http).await,
         (&Method::PUT, true) if in_namespace => verbs::update(scope, http).await,
         (&Method::PATCH, true) if in_namespace => verbs::patch(scope, http).await,
         (&Method::DELETE, true) if in_namespace => verbs::delete(scope, http).await,
@@ -174,6 +184,17 @@ fn scope(state: &Arc<AppState>, store: Arc<Store>, served: Served, request: Auth
         query: Query::parse(http.uri().query().unwrap_or_default()),
         path: http.uri().path().to_owned(),
     }
+}
+
+/// The warning that every request to a deprecated version gets.
+/// upstream: staging/src/k8s.io/apiserver/pkg/endpoints/deprecation, zz_generated.prerelease-lifecycle.go
+fn deprecation(served: &Served, kind: &str) -> Option<String> {
+    let (since, instead) = match (&*served.api_version, kind) {
+        ("v1", "Endpoints") => ("v1.33+", "; use discovery.k8s.io/v1 EndpointSlice"),
+        ("v1", "ComponentStatus") => ("v1.19+", ""),
+        _ => return None,
+    };
+    Some(format!("{} {kind} is deprecated in {since}{instead}", served.api_version))
 }
 
 /// A namespaced resource has no cluster-scoped objects, and the other way round.

@@ -122,6 +122,7 @@ fn clauses(accept: &str) -> Vec<Clause<'_>> {
             let mut params = Vec::new();
             for (key, value) in pieces.filter_map(|p| p.split_once('=')) {
                 match key {
+                    _ if value.is_empty() => {}
                     "q" => q = value.parse().unwrap_or(1.0),
                     _ => params.push((key, value.trim_matches('"'))),
                 }

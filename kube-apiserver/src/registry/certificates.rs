@@ -3,12 +3,17 @@
 
 use apimachinery::value::Value;
 
-use crate::registry::strategy::{RequestContext, Strategy};
+use crate::registry::strategy::{NameRule, RequestContext, Strategy};
 
 /// The strategy of CertificateSigningRequests.
 pub struct SigningRequests;
 
 impl Strategy for SigningRequests {
+    fn name_rule(&self) -> NameRule {
+        // any name will do
+        NameRule::Custom(|_| Vec::new())
+    }
+
     fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
         obj.remove("status");
         let spec = obj.field_mut("spec");

@@ -56,6 +56,14 @@ pub struct Resource {
     pub has_generation: bool,
     /// The table row it came from, if built in.
     pub info: Option<&'static ResourceInfo>,
+    /// A PUT without resourceVersion may overwrite.
+    pub unconditional_update: bool,
+    /// A PUT to a name that does not exist creates it.
+    pub create_on_update: bool,
+    /// DELETE answers with the object, not with a Status.
+    pub returns_deleted: bool,
+    /// Dependents stay when the client does not say what happens to them.
+    pub orphans_by_default: bool,
     /// Fields that selectors may name besides name and namespace (custom resources).
     pub selectable_fields: Vec<Box<str>>,
     /// Subresources of a custom resource and their verbs.

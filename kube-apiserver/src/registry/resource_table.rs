@@ -36,6 +36,73 @@ const WITH_GENERATION: &[&str] = &[
     "validatingwebhookconfigurations",
 ];
 
+/// Kinds that can only be overwritten by who names their resourceVersion.
+/// upstream: AllowUnconditionalUpdate in the strategies
+const CONDITIONAL_UPDATE: &[&str] = &[
+    "apiservices",
+    "clustertrustbundles",
+    "csidrivers",
+    "csinodes",
+    "csistoragecapacities",
+    "customresourcedefinitions",
+    "leasecandidates",
+    "leases",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "mutatingwebhookconfigurations",
+    "podcertificaterequests",
+    "poddisruptionbudgets",
+    "resourcepoolstatusrequests",
+    "runtimeclasses",
+    "storageversionmigrations",
+    "storageversions",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "validatingwebhookconfigurations",
+    "volumeattachments",
+];
+
+/// upstream: AllowCreateOnUpdate in the strategies
+const CREATE_ON_UPDATE: &[&str] = &[
+    "clusterrolebindings",
+    "clusterroles",
+    "endpoints",
+    "events",
+    "leasecandidates",
+    "leases",
+    "limitranges",
+    "rolebindings",
+    "roles",
+    "runtimeclasses",
+    "services",
+];
+
+/// upstream: ReturnDeletedObject in the storages
+const RETURNS_DELETED: &[&str] = &[
+    "csidrivers",
+    "csinodes",
+    "deviceclasses",
+    "devicetaintrules",
+    "namespaces",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "podtemplates",
+    "resourceclaims",
+    "resourceclaimtemplates",
+    "resourcepoolstatusrequests",
+    "resourcequotas",
+    "resourceslices",
+    "serviceaccounts",
+    "services",
+    "storageclasses",
+    "volumeattachments",
+    "volumeattributesclasses",
+];
+
+/// upstream: DefaultGarbageCollectionPolicy in the strategies
+const ORPHANS_BY_DEFAULT: &[&str] = &["jobs", "replicationcontrollers"];
+
 /// Groups that serve what another group stores.
 const ALIASES: &[(&str, &str, &str)] = &[("events.k8s.io", "events", "")];
 
@@ -97,6 +164,10 @@ fn resource(
         key_prefix: format!("{prefix}{key}/").into(),
         has_status: info.subresource("status").is_some(),
         has_generation: WITH_GENERATION.contains(&info.plural),
+        unconditional_update: !CONDITIONAL_UPDATE.contains(&info.plural),
+        create_on_update: CREATE_ON_UPDATE.contains(&info.plural),
+        returns_deleted: RETURNS_DELETED.contains(&info.plural),
+        orphans_by_default: ORPHANS_BY_DEFAULT.contains(&info.plural),
         info: Some(info),
         selectable_fields: Vec::new(),
         subresources: Vec::new(),
@@ -119,6 +190,10 @@ pub fn without_storage(info: &'static ResourceInfo, version: &str) -> Option<Res
         key_prefix: "".into(),
         has_status: false,
         has_generation: false,
+        unconditional_update: false,
+        create_on_update: false,
+        returns_deleted: false,
+        orphans_by_default: false,
         info: Some(info),
         selectable_fields: Vec::new(),
         subresources: Vec::new(),

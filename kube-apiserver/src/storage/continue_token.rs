@@ -3,11 +3,14 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/storage/continue.go
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 const VERSION: &str = "meta.k8s.io/v1";
+/// Go does not mind bits that are left over at the end.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// Why a token is refused.
 #[derive(Debug, Error)]
@@ -57,7 +60,7 @@ impl ContinueToken {
     /// # Errors
     /// If it was not made by `encode` or was tampered with.
     pub fn decode(text: &str) -> Result<Self, TokenError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|e| TokenError::Invalid(base64_message(&e)))?;
+        let bytes = LENIENT.decode(text).map_err(|e| TokenError::Invalid(base64_message(&e, text)))?;
         let wire: Wire = serde_json::from_slice(&bytes).map_err(|e| TokenError::Invalid(e.to_string()))?;
         if wire.v != VERSION {
             return Err(TokenError::Version(wire.v));
@@ -78,13 +81,13 @@ impl ContinueToken {
 }
 
 /// Go's wording of a base64 error.
-fn base64_message(e: &base64::DecodeError) -> String {
-    match e {
-        base64::DecodeError::InvalidByte(at, _) => {
-            format!("illegal base64 data at input byte {at}")
-        }
-        _ => "illegal base64 data at input byte 0".to_owned(),
-    }
+fn base64_message(e: &base64::DecodeError, text: &str) -> String {
+    let at = match e {
+        base64::DecodeError::InvalidByte(at, _) => *at,
+        // a group of one character, which stands for nothing
+        _ => text.len().saturating_sub(1),
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 #[cfg(test)]

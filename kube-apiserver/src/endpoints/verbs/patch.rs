@@ -113,10 +113,27 @@ impl Patch<'_> {
         };
         let shown = || String::from_utf8_lossy(&patched).into_owned();
         let options = json::DecodeOptions { strict: self.strict(), ..json::DecodeOptions::default() };
+        self.check_type(&patched).map_err(|why| does_not_fit(shown(), &why))?;
         let decoded = json::decode(&patched, ty, &options).map_err(|e| does_not_fit(shown(), &e.to_string()))?;
         strict_errors.extend(decoded.strict_errors);
         self.report(strict_errors, shown)?;
         Ok(decoded.value)
+    }
+
+    /// A patch may not turn the object into another kind.
+    fn check_type(&self, patched: &[u8]) -> Result<(), String> {
+        let (api_version, kind) = json::type_meta(patched).map_err(|e| e.to_string())?;
+        let resource = &self.scope.store.resource;
+        let known = api_version.is_empty() || kind.is_empty() || schema::kind(&api_version, &kind).is_some();
+        if known || resource.info.is_none() {
+            return Ok(());
+        }
+        Err(format!(
+            "no kind {} is registered for version {} in scheme {}",
+            quote(&kind),
+            quote(&api_version),
+            quote(resource.scheme())
+        ))
     }
 
     fn strategic(&self, object: &Value, ty: &Type) -> Result<Value, ApiError> {
@@ -201,7 +218,6 @@ impl Patching<'_> {
         }
         let view = View::whole(&scope.store, &scope.served);
         let mut object = self.patch.apply(&view.shown(old.clone()), &scope.served.schema)?;
-        scope.check_type(&object)?;
         scope.store.strategy.default(&mut object);
         scope.store.stored.to_hub(&mut object, &scope.served);
         Ok(managed_fields::update(scope, self.cx, old, object))
@@ -243,24 +259,5 @@ impl scale::ScaleUpdater for PatchScale<'_> {
         metadata::check_name(&wanted, &self.patch.scope.info.name, self.patch.scope.object_namespace())?;
         self.admission.admit(Operation::Update, &mut wanted, old).await?;
         Ok(wanted)
-    }
-}
-
-impl Scope {
-    /// A patch may not turn the object into another kind.
-    fn check_type(&self, object: &Value) -> Result<(), ApiError> {
-        let (api_version, kind) = (object.get("apiVersion").str_or_empty(), object.get("kind").str_or_empty());
-        let same = (api_version.is_empty() || api_version == &*self.served.api_version)
-            && (kind.is_empty() || kind == &*self.store.resource.kind);
-        if same {
-            return Ok(());
-        }
-        let message = format!(
-            "no kind {} is registered for version {} in scheme {}",
-            quote(kind),
-            quote(api_version),
-            quote(self.store.resource.scheme())
-        );
-        Err(ApiError::new(500, "".into(), message))
     }
 }

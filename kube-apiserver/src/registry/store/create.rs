@@ -123,7 +123,14 @@ impl Store {
     /// upstream: pkg/apis/core/validation/validation.go: validateKubeFinalizerName
     pub(super) fn check_finalizer_names(&self, meta: Cursor<'_>, errs: &mut Errors) {
         if self.resource.info.is_none()
-            || matches!(&*self.resource.group, "apiextensions.k8s.io" | "apiregistration.k8s.io")
+            || matches!(
+                &*self.resource.group,
+                "admissionregistration.k8s.io"
+                    | "apiextensions.k8s.io"
+                    | "apiregistration.k8s.io"
+                    | "coordination.k8s.io"
+                    | "node.k8s.io"
+            )
         {
             return;
         }

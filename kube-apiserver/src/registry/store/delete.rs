@@ -48,10 +48,13 @@ impl Store {
         {
             return answer.map(|object| (object, false));
         }
+        if self.resource.is_namespaces() {
+            return self.delete_namespace(state, cx, name, options, guard).await;
+        }
         self.delete_generic(state, cx, name, options, guard).await
     }
 
-    async fn delete_generic(
+    pub(super) async fn delete_generic(
         &self,
         state: &AppState,
         cx: &RequestContext,
@@ -136,7 +139,7 @@ impl Store {
 
     /// What the client gets for a deleted object.
     fn deleted(&self, cx: &RequestContext, object: Value) -> Value {
-        if self.returns_deleted_object() {
+        if self.resource.returns_deleted {
             return object;
         }
         let meta = object.get("metadata");
@@ -149,23 +152,6 @@ impl Store {
             details.set("group", cx.group.as_str());
         }
         value!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "details": details})
-    }
-
-    /// upstream: ReturnDeletedObject, set by hand for these
-    fn returns_deleted_object(&self) -> bool {
-        matches!(
-            (&*self.resource.group, &*self.resource.plural),
-            (
-                "",
-                "pods"
-                    | "services"
-                    | "serviceaccounts"
-                    | "podtemplates"
-                    | "resourcequotas"
-                    | "persistentvolumes"
-                    | "persistentvolumeclaims"
-            )
-        )
     }
 
     /// upstream: registry/rest/delete.go: BeforeDelete
@@ -233,7 +219,7 @@ impl Store {
     }
 
     /// The finalizers that garbage collection needs, if they differ from what is there.
-    fn propagation_finalizers(&self, object: &Value, options: &DeleteOptions) -> Option<Vec<Value>> {
+    pub(super) fn propagation_finalizers(&self, object: &Value, options: &DeleteOptions) -> Option<Vec<Value>> {
         let has = finalizers(object);
         let (orphan, foreground) = self.propagation(&has, options);
         let mut wanted: Vec<&str> = has.iter().copied().filter(|f| *f != ORPHAN && *f != FOREGROUND).collect();
@@ -245,6 +231,17 @@ impl Store {
         }
         let same = wanted.iter().all(|f| has.contains(f)) && has.iter().all(|f| wanted.contains(f));
         (!same).then(|| wanted.into_iter().map(Value::from).collect())
+    }
+
+    /// Sets the finalizers that garbage collection needs.
+    pub(super) fn set_propagation_finalizers(&self, object: &mut Value, options: &DeleteOptions) {
+        let Some(finalizers) = self.propagation_finalizers(object, options) else { return };
+        let meta = object.field_mut("metadata");
+        if finalizers.is_empty() {
+            meta.remove("finalizers");
+        } else {
+            meta.set("finalizers", Value::List(finalizers));
+        }
     }
 
     fn propagation(&self, has: &[&str], options: &DeleteOptions) -> (bool, bool) {
@@ -261,7 +258,7 @@ impl Store {
         match has.iter().find(|f| matches!(**f, ORPHAN | FOREGROUND)) {
             Some(&ORPHAN) => (true, false),
             Some(_) => (false, true),
-            None => (default == DefaultPropagation::Orphan, false),
+            None => (default == DefaultPropagation::Orphan || self.resource.orphans_by_default, false),
         }
     }
 
@@ -380,14 +377,7 @@ impl Change for Marking<'_> {
         if grace == Grace::Pending {
             return Err(Stop::AlreadyDeleting);
         }
-        if let Some(finalizers) = self.store.propagation_finalizers(&object, self.options) {
-            let meta = object.field_mut("metadata");
-            if finalizers.is_empty() {
-                meta.remove("finalizers");
-            } else {
-                meta.set("finalizers", Value::List(finalizers));
-            }
-        }
+        self.store.set_propagation_finalizers(&mut object, self.options);
         self.pending = !finalizers(&object).is_empty();
         match grace {
             Grace::Marked(seconds) => self.grace = seconds,

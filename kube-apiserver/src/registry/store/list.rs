@@ -193,7 +193,9 @@ impl Store {
     }
 
     fn page(&self, source: &Source, prefix: &str, from: &str, options: &ListOptions) -> List {
-        let limit = usize::try_from(options.limit).unwrap_or(0);
+        // a client that takes any state gets all of it, as from upstream's cache
+        let any = options.resource_version == "0" && options.resource_version_match.is_none();
+        let limit = if any { 0 } else { usize::try_from(options.limit).unwrap_or(0) };
         let mut range = source.tree.range(prefix, from);
         let mut entries = Vec::new();
         let everything = options.selection.is_empty();

@@ -5,6 +5,7 @@
 mod create;
 mod delete;
 mod list;
+mod namespaces;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

@@ -47,7 +47,8 @@ impl Change for Updating<'_> {
     async fn change(&mut self, old: &Value) -> Result<Value, Stop> {
         let store = self.store;
         let creating = old.is_null();
-        if creating && !store.strategy.allow_create_on_update() && !self.force_create {
+        let may_create = store.strategy.allow_create_on_update() || store.resource.create_on_update;
+        if creating && !may_create && !self.force_create {
             return Err(store.about(self.cx, self.name).not_found().into());
         }
         let mut object = self.updater.updated(old).await?;
@@ -123,7 +124,7 @@ impl Store {
         let current = old.path(&["metadata", "resourceVersion"]).str_or_empty();
         let wanted = object.path(&["metadata", "resourceVersion"]).str_or_empty();
         let wanted = if wanted == "0" { "" } else { wanted };
-        if wanted.is_empty() && self.strategy.allow_unconditional_update() {
+        if wanted.is_empty() && self.strategy.allow_unconditional_update() && self.resource.unconditional_update {
             let current = current.to_owned();
             object.set_path(&["metadata", "resourceVersion"], current.into());
             return Ok(());
@@ -203,6 +204,8 @@ fn finalized(object: &Value, old: &Value) -> bool {
     object.path(&["metadata", "finalizers"]).items().is_empty()
         && !old.get("deletionTimestamp").is_null()
         && old.get("deletionGracePeriodSeconds").as_i64().unwrap_or(0) == 0
+        // only namespaces have these
+        && object.path(&["spec", "finalizers"]).items().is_empty()
 }
 
 /// A change of nothing but the times in managedFields is no change.
