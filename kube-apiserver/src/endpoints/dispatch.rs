@@ -172,6 +172,17 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
     }
 }
 
+/// `timeout=` must be a duration; how long the request may take is for the filters.
+fn check_timeout(http: &Request<Body>) -> Result<(), ApiError> {
+    let query = Query::parse(http.uri().query().unwrap_or_default());
+    match query.get("timeout") {
+        Some(text) if !text.is_empty() => component_base::flags::parse_duration(text)
+            .map(drop)
+            .map_err(|e| ApiError::bad_request(format!("invalid timeout specified in the request URL - {e}"))),
+        _ => Ok(()),
+    }
+}
+
 fn scope(state: &Arc<AppState>, store: Arc<Store>, served: Served, request: Authorized, http: &Request<Body>) -> Scope {
     Scope {
         state: Arc::clone(state),
