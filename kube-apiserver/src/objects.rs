@@ -81,14 +81,7 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// What a client would get.
-    async fn update(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        name: &str,
-        subresource: &str,
-        object: Value,
-    ) -> Result<Value, ApiError>;
+    async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError>;
 
     /// Deletes an object.
     ///
@@ -143,14 +136,7 @@ impl Objects for RegistryObjects {
         self.loopback()?.create(kind, namespace, &object, Default::default()).await
     }
 
-    async fn update(
-        &self,
-        kind: Kind,
-        namespace: &str,
-        name: &str,
-        subresource: &str,
-        object: Value,
-    ) -> Result<Value, ApiError> {
+    async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError> {
         self.loopback()?.update(kind, namespace, name, subresource, &object, Default::default()).await
     }
 

@@ -11,6 +11,7 @@ pub mod default_toleration_seconds;
 
 pub mod namespace_lifecycle;
 
+
 pub mod priority;
 pub mod rbac_escalation;
 

@@ -190,8 +190,7 @@ fn volume_refs(volume: &Value) -> Option<VolumeRefs> {
     let namespace = claim.get("namespace").as_str()?.to_owned();
     let name = claim.get("name").as_str()?.to_owned();
     let mut secrets = Vec::new();
-    for reference in ["nodePublishSecretRef", "nodeStageSecretRef", "controllerPublishSecretRef", "nodeExpandSecretRef"]
-    {
+    for reference in ["nodePublishSecretRef", "nodeStageSecretRef", "controllerPublishSecretRef", "nodeExpandSecretRef"] {
         let secret = volume.path(&["spec", "csi", reference]);
         if let Some(secret_name) = secret.get("name").as_str() {
             let own = secret.get("namespace").as_str().unwrap_or(&namespace);

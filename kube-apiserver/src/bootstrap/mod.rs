@@ -73,7 +73,9 @@ impl Bootstrap {
                 }),
                 self.unit("identity", Hook::IdentityLease, || identity::renew(&self.api)),
                 self.unit("token-tracking", Hook::LegacyTokenTracking, || identity::track_legacy_tokens(&self.api)),
-                self.unit("kubernetes-service", Hook::BootstrapController, || { kubernetes_service::reconcile(&self) }),
+                self.unit("kubernetes-service", Hook::BootstrapController, || {
+                    kubernetes_service::reconcile(&self)
+                }),
             );
             for hook in [Hook::Autoregistration, Hook::ApiServiceFirstSync] {
                 self.health.done(hook);
@@ -143,11 +145,7 @@ impl Bootstrap {
         T: Future<Output = Result<(), ApiError>>,
     {
         while let Err(error) = work().await {
-            tracing::warn!(
-                unit = name,
-                error = error.message(),
-                "bootstrap objects could not be written, trying again"
-            );
+            tracing::warn!(unit = name, error = error.message(), "bootstrap objects could not be written, trying again");
             tokio::select! {
                 () = self.shutdown.wait() => return,
                 () = tokio::time::sleep(RETRY) => {}

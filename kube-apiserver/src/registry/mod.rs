@@ -3,8 +3,8 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/registry and pkg/registry
 
 pub mod admit;
-pub mod apiregistration;
 pub mod certificates;
+pub mod apiregistration;
 pub mod columns;
 pub mod core;
 pub mod defaulting;
