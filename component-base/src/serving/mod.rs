@@ -127,13 +127,15 @@ impl Router {
             Err(refusal) => return refusal,
         };
         let path = parts.uri.path().to_owned();
+        // A daemon may answer a health path in its own form.
+        if let Some(handler) = self.exact.get(&path) {
+            return handler(Request::from_parts(parts, body), user).await;
+        }
         if let Some(answer) = self.health.answer(&path, parts.uri.query().unwrap_or_default()) {
             return answer;
         }
-        let prefixed =
-            || self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix.as_str())).map(|(_, handler)| handler);
-        match self.exact.get(&path).or_else(prefixed) {
-            Some(handler) => handler(Request::from_parts(parts, body), user).await,
+        match self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix.as_str())) {
+            Some((_, handler)) => handler(Request::from_parts(parts, body), user).await,
             None => responses::text(StatusCode::NOT_FOUND, "404 page not found\n"),
         }
     }
