@@ -8,11 +8,13 @@
 //! - `runtime`, `sys`, `volumes`: the seams to the container runtime, to the kernel and to storage
 //! - `status`, `events`, `node`, `server`: what others see
 
+mod certificates;
 mod collect;
 mod events;
 mod http;
 mod images;
 mod logs;
+mod node;
 mod objects;
 mod options;
 mod paths;
@@ -20,6 +22,7 @@ mod pod;
 mod probes;
 mod run;
 mod runtime;
+mod server;
 mod sources;
 mod status;
 mod sync_loop;

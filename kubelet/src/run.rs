@@ -2,21 +2,32 @@
 //!
 //! upstream: cmd/kubelet/app/server.go
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use component_base::{Chain, Flags, Shutdown, task};
+use apimachinery::quantity::Quantity;
+use component_base::events::Recorder;
+use component_base::informer::Options as InformerOptions;
+use component_base::serving;
+use component_base::tls::{CertSource, KeyPairFiles, ServerTls};
+use component_base::{Chain, Flags, Informers, Reader, Shutdown, task};
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::{NodeStatus, Pod, Service};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::certificates::{ClientIdentity, client_identity, renew_forever, serve_from_requests};
 use crate::collect::Collector;
 use crate::events::Events;
 use crate::images::Images;
+use crate::images::collect::{CollectPolicy, ImageCollector};
+use crate::logs::{RotationPolicy, Rotator};
+use crate::node::{self, NodeFacts, Reporter, Reservations, RuntimeState};
 use crate::objects::Objects;
-use crate::options::{FLAGS, Options};
+use crate::options::{Configuration, FLAGS, Options};
 use crate::paths::Paths;
 use crate::pod::backoff::Backoff;
 use crate::pod::cgroup::PodCgroups;
@@ -27,14 +38,19 @@ use crate::pod::security::SecuritySettings;
 use crate::pod::workers::Workers;
 use crate::probes::Probes;
 use crate::runtime::{CriRuntime, Runtime};
-use crate::sources::SourceName;
+use crate::server;
 use crate::sources::file::FileSource;
 use crate::sources::mirror::Mirror;
-use crate::status::Statuses;
+use crate::sources::{self, SourceName};
+use crate::status::{Publisher, RunningCheck, Statuses};
 use crate::sync_loop::{RelistHealth, SyncLoop};
 use crate::sys::{CgroupDriver, CgroupVersion, Kernel, Linux, Machine};
 use crate::volumes::{Tokens, Volumes};
 
+/// How often the runtime is asked how it is.
+const RUNTIME_STATE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often unused images are looked for.
+const IMAGE_COLLECTION_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// Threads of the kubelet: its work is waiting for others.
 const WORKER_THREADS: usize = 2;
 
@@ -72,17 +88,110 @@ async fn run(flags: Flags) -> Result<(), BoxError> {
     }
     let runtime = connect_runtime(&options).await?;
     let kernel = prepare_kernel(&options, runtime.as_ref()).await?;
-    let events = Events::new(None, &node);
-    let parts = Parts { options: &options, node: &node, runtime, kernel, client: None, events };
+    let api = Api::connect(&options, &node, &stop).await?;
+    let recorder = api.as_ref().map(|api| Recorder::core(api.client.clone(), "kubelet", &node));
+    let client = api.as_ref().map(|api| api.client.clone());
+    let events = Events::new(recorder, &node);
+    let parts = Parts { options: &options, node: &node, runtime, kernel, client: client.clone(), events };
     let workers = Workers::new(Arc::new(parts.machinery().await?));
     wire(&workers);
     let (sender, sets) = mpsc::channel(16);
-    let sources = start_sources(&options, &node, &sender);
+    let mut sources = start_sources(&options, &node, &sender);
     let health = Arc::new(RelistHealth::default());
+    let state = Arc::new(RuntimeState::default());
+    watch_runtime(&workers, Arc::clone(&state));
+    start_housekeeping(&options, &workers, &stop)?;
+    let reporter = reporter(&options, &node, &workers, &health, state).await?;
+    let addresses = reporter.facts.addresses.clone();
+    // Addresses and resources of the node must be known before the first pod starts.
+    let first = reporter.status(&[]).await;
+    if let Some(api) = api.as_ref() {
+        sources.push(SourceName::Api);
+        api.start(&options, &node, &workers, sender.clone(), reporter, first, &stop);
+    }
+    serve(&options, &node, &workers, &health, client, addresses, &stop).await?;
+    workers.machinery().events.node("Starting", "Starting kubelet.");
     let collector = Collector::new(Arc::clone(workers.machinery()));
-    watch_network(&workers);
     SyncLoop::new(workers, sources, health, collector).run(sets, stop).await;
+    drop(sender);
     Ok(())
+}
+
+/// The kubelet's ways to the API.
+struct Api {
+    client: kube::Client,
+    heartbeats: kube::Client,
+}
+
+impl Api {
+    /// Connects as the node; `None` when the kubelet runs without an API.
+    async fn connect(options: &Options, node: &str, stop: &Shutdown) -> Result<Option<Self>, BoxError> {
+        let (config, flags) = (&options.config, &options.flags);
+        let cert_dir = PathBuf::from(flags.str("cert-dir"));
+        let (kubeconfig, bootstrap) = (flags.str("kubeconfig"), flags.str("bootstrap-kubeconfig"));
+        let identity = tokio::select! {
+            identity = client_identity(kubeconfig, bootstrap, &cert_dir, node) => identity?,
+            () = stop.wait() => return Err("stopped while waiting for a client certificate".into()),
+        };
+        let Some(ClientIdentity { config: to }) = identity else {
+            tracing::warn!("standalone mode, no API client");
+            return Ok(None);
+        };
+        #[expect(clippy::cast_precision_loss, reason = "rates are small")]
+        let to = to
+            .daemon("kubelet")
+            .limits(config.kube_api_qps as f32, u32::try_from(config.kube_api_burst).unwrap_or(100));
+        let transport = to.transport()?;
+        let client = to.connect_over(transport.clone())?;
+        // Heartbeats have a connection and a limit of their own: nothing may hold them up.
+        let own = to.transport()?;
+        let heartbeats = to.clone().limits(-1.0, 0).connect_over(own.clone())?;
+        if config.rotate_certificates {
+            let renewed = Box::new(move || {
+                transport.reset();
+                own.reset();
+            });
+            task::spawn(
+                "client-certificate",
+                renew_forever(client.clone(), cert_dir, node.to_owned(), renewed, stop.clone()),
+            );
+        }
+        Ok(Some(Self { client, heartbeats }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "called once, with what was just built")]
+    fn start(
+        &self,
+        options: &Options,
+        node: &str,
+        workers: &Workers,
+        sets: mpsc::Sender<crate::sources::PodSet>,
+        reporter: Reporter,
+        status: NodeStatus,
+        stop: &Shutdown,
+    ) {
+        let informers = Informers::new(self.client.clone(), stop.clone());
+        let pods: Reader<Pod> = informers.reader_with(InformerOptions::fields(format!("spec.nodeName={node}")));
+        task::spawn("api-source", sources::api::run(pods.clone(), sets));
+        task::spawn("mirror-pods", sources::mirror::delete_orphans(pods, workers.clone()));
+        let services: Reader<Service> = informers.reader();
+        let source = services.clone();
+        workers.machinery().objects.set_services(Box::new(move || source.is_synced().then(|| source.list())));
+        let check = workers.clone();
+        let could_run: RunningCheck = Box::new(move |uid| check.could_have_running_containers(uid));
+        let publisher = Publisher::new(Arc::clone(&workers.machinery().statuses), self.client.clone(), could_run);
+        task::spawn("status-publisher", publisher.run());
+        let (client, register_node) = (self.heartbeats.clone(), options.config.register_node);
+        let seconds = options.config.node_lease_duration_seconds;
+        let (node, stop) = (node.to_owned(), stop.clone());
+        task::spawn("node-status", async move {
+            if register_node {
+                node::register(client.clone(), &reporter.facts, status).await;
+            }
+            task::spawn("node-lease", node::keep_lease(client.clone(), node, seconds, stop.clone()));
+            reporter.run(client, stop).await;
+        });
+    }
 }
 
 /// Waits until the runtime answers.
@@ -221,31 +330,183 @@ fn start_sources(options: &Options, node: &str, sender: &mpsc::Sender<crate::sou
     sources
 }
 
+async fn reporter(
+    options: &Options,
+    node: &str,
+    workers: &Workers,
+    health: &Arc<RelistHealth>,
+    state: Arc<RuntimeState>,
+) -> Result<Reporter, BoxError> {
+    let (config, flags) = (&options.config, &options.flags);
+    let cx = Arc::clone(workers.machinery());
+    let machine = Machine::read();
+    let version = cx.runtime.version().await?;
+    let runtime_version = format!("{}://{}", version.runtime_name, version.runtime_version);
+    let addresses = node::addresses(flags.str("node-ip"), node);
+    let kept = Reservations::new(config, machine.cpus);
+    let mut facts = NodeFacts::new(node, config, addresses, machine, runtime_version);
+    facts.labels = flags.map("node-labels");
+    facts.external_cloud = flags.str("cloud-provider") == "external";
+    Ok(Reporter {
+        cx,
+        facts,
+        kept,
+        thresholds: config.eviction_hard.clone().unwrap_or_default(),
+        relist: Arc::clone(health),
+        runtime: state,
+        pressure: Arc::default(),
+        images_max: config.node_status_max_images,
+        interval: config.node_status_update_frequency.0,
+        report_interval: config.node_status_report_frequency.0,
+    })
+}
+
+fn start_housekeeping(options: &Options, workers: &Workers, stop: &Shutdown) -> Result<(), BoxError> {
+    let config = &options.config;
+    let cx = Arc::clone(workers.machinery());
+    let bytes_max = Quantity::parse(&config.container_log_max_size)?.value();
+    let policy = RotationPolicy {
+        bytes_max: u64::try_from(bytes_max).unwrap_or(u64::MAX),
+        files_max: usize::try_from(config.container_log_max_files).unwrap_or(5),
+        interval: config.container_log_monitor_interval.0.max(Duration::from_secs(3)),
+    };
+    task::spawn("log-rotation", Rotator::new(Arc::clone(&cx.runtime), policy).run(stop.clone()));
+    let policy = CollectPolicy {
+        high_percent: u64::from(config.image_gc_high_threshold_percent),
+        low_percent: u64::from(config.image_gc_low_threshold_percent),
+        age_min: config.image_minimum_gc_age.signed(),
+        age_max: config.image_maximum_gc_age.signed(),
+    };
+    let mut images = ImageCollector::new(Arc::clone(&cx.runtime), Arc::clone(&cx.kernel), cx.events.clone(), policy);
+    task::spawn("image-collection", async move {
+        loop {
+            if let Err(error) = images.collect().await {
+                tracing::debug!(%error, "images were not collected");
+            }
+            tokio::time::sleep(IMAGE_COLLECTION_INTERVAL).await;
+        }
+    });
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "called once, with what was just built")]
+async fn serve(
+    options: &Options,
+    node: &str,
+    workers: &Workers,
+    health: &Arc<RelistHealth>,
+    client: Option<kube::Client>,
+    addresses: Vec<IpAddr>,
+    stop: &Shutdown,
+) -> Result<(), BoxError> {
+    let config = &options.config;
+    if config.healthz_port != 0 {
+        let address = SocketAddr::new(config.healthz_bind_address.parse()?, config.healthz_port);
+        let listener = serving::bind(address).await.map_err(|error| format!("listen on {address}: {error}"))?;
+        let router = serving::Router::new(server::health(Arc::clone(health)));
+        task::spawn("healthz", serving::serve(listener, None, router, stop.clone()));
+    }
+    if !config.enable_server {
+        return Ok(());
+    }
+    let context = server::Context {
+        workers: workers.clone(),
+        node: node.to_owned(),
+        system_logs: config.enable_system_log_handler,
+        debugging: config.enable_debugging_handlers,
+    };
+    let auth = Arc::new(delegated(config, client.as_ref())?);
+    let router = server::router(context, server::health(Arc::clone(health)), Some(auth));
+    router.show_config("kubeletconfig", serde_json::to_value(config)?);
+    let tls = server_tls(options, node, client, &addresses, stop)?;
+    let only_tls13 = config.tls_min_version == "VersionTLS13";
+    let tls = component_base::tls::server_config(tls, true, true, only_tls13);
+    let address = SocketAddr::new(config.address.parse()?, config.port);
+    let listener = serving::bind(address).await.map_err(|error| format!("listen on {address}: {error}"))?;
+    tracing::info!(%address, "serving");
+    task::spawn("server", serving::serve(listener, Some(tls), router, stop.clone()));
+    Ok(())
+}
+
+fn delegated(config: &Configuration, client: Option<&kube::Client>) -> Result<serving::Delegated, BoxError> {
+    let authorization = &config.authorization;
+    let webhook = authorization.mode == "Webhook";
+    if webhook && client.is_none() {
+        return Err("no client provided, cannot use webhook authorization".into());
+    }
+    Ok(serving::Delegated::new(serving::DelegatedOptions {
+        token_reviews: client.filter(|_| config.authentication.webhook.enabled).cloned(),
+        access_reviews: client.filter(|_| webhook).cloned(),
+        client_ca_file: config.authentication.x509.client_ca_file.clone(),
+        anonymous: config.authentication.anonymous.enabled,
+        always_allow_paths: Vec::new(),
+        ttl: serving::AuthCacheTtl {
+            token: config.authentication.webhook.cache_ttl.0,
+            authorized: authorization.webhook.cache_authorized_ttl.0,
+            unauthorized: authorization.webhook.cache_unauthorized_ttl.0,
+        },
+    })?)
+}
+
+/// The serving certificate: given, asked for, or made here.
+fn server_tls(
+    options: &Options,
+    node: &str,
+    client: Option<kube::Client>,
+    addresses: &[IpAddr],
+    stop: &Shutdown,
+) -> Result<ServerTls, BoxError> {
+    let config = &options.config;
+    let cert_dir = options.flags.str("cert-dir");
+    let source = if config.tls_cert_file.is_empty() {
+        let alternates: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let folder = if config.server_tls_bootstrap { "" } else { cert_dir };
+        CertSource::self_signed(folder, "kubelet", node, &alternates)?
+    } else {
+        CertSource::Files(KeyPairFiles {
+            cert: config.tls_cert_file.clone().into(),
+            key: config.tls_private_key_file.clone().into(),
+        })
+    };
+    let tls = ServerTls::new(source, Vec::new())?;
+    tls.follow_files(stop.clone());
+    if let Some(client) = client.filter(|_| config.server_tls_bootstrap) {
+        let (cert_dir, node, ips) = (PathBuf::from(cert_dir), node.to_owned(), addresses.to_vec());
+        task::spawn("serving-certificate", serve_from_requests(client, cert_dir, node, ips, tls.clone(), stop.clone()));
+    }
+    Ok(tls)
+}
+
 /// Pods without a network of their own wait until the runtime says that it has one.
-fn watch_network(workers: &Workers) {
+fn watch_runtime(workers: &Workers, state: Arc<RuntimeState>) {
     let workers = workers.clone();
     task::spawn("runtime-state", async move {
         let cx = Arc::clone(workers.machinery());
         loop {
-            let error = match cx.runtime.status().await {
-                Ok(status) => network_error(&status.conditions),
-                Err(error) => error.to_string(),
+            let (runtime, network) = match cx.runtime.status().await {
+                Ok(status) => (
+                    condition_error(&status.conditions, "RuntimeReady", "container runtime not ready"),
+                    condition_error(&status.conditions, "NetworkReady", "container runtime network not ready"),
+                ),
+                Err(error) => {
+                    (format!("container runtime status check may not have completed yet: {error}"), String::new())
+                }
             };
-            let before = std::mem::replace(&mut *cx.node.network_error.lock(), error.clone());
-            if !before.is_empty() && error.is_empty() {
+            state.set(runtime);
+            let before = std::mem::replace(&mut *cx.node.network_error.lock(), network.clone());
+            if !before.is_empty() && network.is_empty() {
                 workers.wake_all();
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            tokio::time::sleep(RUNTIME_STATE_INTERVAL).await;
         }
     });
 }
 
-fn network_error(conditions: &[crate::runtime::types::RuntimeCondition]) -> String {
-    match conditions.iter().find(|condition| condition.r#type == "NetworkReady") {
-        Some(condition) if !condition.status => format!(
-            "container runtime network not ready: NetworkReady=false reason:{} message:{}",
-            condition.reason, condition.message
-        ),
+fn condition_error(conditions: &[crate::runtime::types::RuntimeCondition], kind: &str, text: &str) -> String {
+    match conditions.iter().find(|condition| condition.r#type == kind) {
+        Some(condition) if !condition.status => {
+            format!("{text}: {kind}=false reason:{} message:{}", condition.reason, condition.message)
+        }
         _ => String::new(),
     }
 }

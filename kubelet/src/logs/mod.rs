@@ -3,7 +3,10 @@
 //! upstream: staging/src/k8s.io/cri-client/pkg/logs/logs.go, pkg/kubelet/logs/container_log_manager.go
 
 mod line;
+mod read;
+mod rotate;
 mod tail;
 
-pub use line::{LogLine, Stream, parse_line};
-pub use tail::{last_lines, tail_offset};
+pub use read::{LogOptions, LogReader, StreamChoice};
+pub use rotate::{RotationPolicy, Rotator};
+pub use tail::last_lines;

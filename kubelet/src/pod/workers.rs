@@ -97,6 +97,20 @@ impl Workers {
         self.mailboxes.lock().keys().cloned().collect()
     }
 
+    /// All pods that have a worker.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        self.mailboxes.lock().values().map(|mailbox| mailbox.pod()).collect()
+    }
+
+    /// The pod of that name, the one that runs before one that ends.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        let mailboxes = self.mailboxes.lock();
+        let named = mailboxes.values().map(|mailbox| (mailbox.stage(), mailbox.pod()));
+        let mut named: Vec<_> = named.filter(|(_, pod)| pod.namespace() == namespace && pod.name() == name).collect();
+        named.sort_by_key(|(stage, _)| *stage);
+        named.into_iter().next().map(|(_, pod)| pod)
+    }
+
     /// The pods that may still use resources.
     pub fn active_pods(&self) -> Vec<Arc<Pod>> {
         let mailboxes = self.mailboxes.lock();

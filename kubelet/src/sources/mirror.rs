@@ -4,12 +4,19 @@
 //!
 //! upstream: pkg/kubelet/pod/mirror_client.go, pkg/kubelet/kubelet.go: tryReconcileMirrorPods
 
+use std::time::Duration;
+
+use component_base::Reader;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client};
 
 use crate::pod::view::{CONFIG_HASH, CONFIG_MIRROR, PodView};
+use crate::pod::workers::Workers;
+
+/// Mirrors are looked at no more often than this; a static pod that was just read must have its worker first.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes and deletes mirror pods; does nothing without an API.
 pub struct Mirror {
@@ -88,5 +95,23 @@ impl Mirror {
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Deletes mirrors whose static pod is gone, until the kubelet ends.
+pub async fn delete_orphans(pods: Reader<Pod>, workers: Workers) {
+    let mut events = pods.events();
+    pods.synced().await;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        for mirror in pods.list().into_iter().filter(|pod| pod.is_mirror()) {
+            if workers.stage(mirror.annotation(CONFIG_MIRROR)).is_none() {
+                workers.machinery().mirror.delete_orphan(&mirror).await;
+            }
+        }
+        if events.next().await.is_none() {
+            return;
+        }
+        while events.try_next().is_some() {}
     }
 }
