@@ -89,6 +89,9 @@ impl SyncLoop {
             tracing::debug!(?source, pod = %crate::pod::view::PodView::display(pod.as_ref()), "pod changed");
             self.workers.update(pod);
         }
+        for pod in changes.refreshed {
+            self.workers.refresh(pod);
+        }
         for uid in changes.removed {
             tracing::debug!(?source, uid, "pod removed");
             self.workers.remove(&uid);

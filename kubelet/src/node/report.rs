@@ -176,7 +176,8 @@ impl Reporter {
         if last.is_some_and(|(before, at)| at.elapsed() < self.report_interval && same(before, &status)) {
             return Ok(None);
         }
-        self.tell_changes(&old, &status);
+        // The first time everything is told, so that the events of a start are complete.
+        self.tell_changes(if last.is_some() { &old } else { &[] }, &status);
         let patch = json!({ "status": status });
         nodes.patch_status(&self.facts.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         Ok(Some(status))

@@ -54,6 +54,13 @@ impl Workers {
         task::spawn("pod-worker", async move { running.run().await.run().await.run().await });
     }
 
+    /// Hands over a pod of which only the status changed: nothing has to be done about it.
+    pub fn refresh(&self, pod: Arc<Pod>) {
+        if let Some(mailbox) = self.mailboxes.lock().get(pod.uid()) {
+            mailbox.refresh(pod);
+        }
+    }
+
     /// Ends a pod that no source has any more; forgets it once nothing is left.
     pub fn remove(&self, uid: &str) {
         let mut mailboxes = self.mailboxes.lock();

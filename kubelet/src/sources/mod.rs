@@ -36,8 +36,10 @@ pub struct PodSet {
 /// What a new set changes.
 #[derive(Debug, Default, PartialEq)]
 pub struct Changes {
-    /// Pods that are new or differ.
+    /// Pods that are new or whose definition differs.
     pub updated: Vec<Arc<Pod>>,
+    /// Pods of which only the status differs: our own writing came back.
+    pub refreshed: Vec<Arc<Pod>>,
     /// UIDs of pods that no source has any more.
     pub removed: Vec<String>,
 }
@@ -64,11 +66,17 @@ impl Desired {
     pub fn replace(&mut self, set: PodSet) -> Changes {
         let new: BTreeMap<String, Arc<Pod>> = set.pods.into_iter().map(|pod| (pod.uid().to_owned(), pod)).collect();
         let old = self.sets.remove(&set.source).unwrap_or_default();
-        let differs = |uid: &String, pod: &Arc<Pod>| old.get(uid).is_none_or(|before| before != pod);
-        let updated = new.iter().filter(|(uid, pod)| differs(uid, pod)).map(|(_, pod)| Arc::clone(pod)).collect();
-        let removed = old.keys().filter(|uid| !new.contains_key(*uid)).cloned().collect();
+        let mut changes = Changes::default();
+        for (uid, pod) in &new {
+            match old.get(uid) {
+                Some(before) if Arc::ptr_eq(before, pod) || before == pod => {}
+                Some(before) if same_definition(before, pod) => changes.refreshed.push(Arc::clone(pod)),
+                _ => changes.updated.push(Arc::clone(pod)),
+            }
+        }
+        changes.removed = old.keys().filter(|uid| !new.contains_key(*uid)).cloned().collect();
         self.sets.insert(set.source, new);
-        Changes { updated, removed }
+        changes
     }
 
     /// All desired pods.
@@ -80,6 +88,20 @@ impl Desired {
     pub fn contains(&self, uid: &str) -> bool {
         self.sets.values().any(|set| set.contains_key(uid))
     }
+}
+
+/// Equal but for the status, the version, and conditions of others that readiness gates may wait for.
+fn same_definition(a: &Pod, b: &Pod) -> bool {
+    let (x, y) = (&a.metadata, &b.metadata);
+    let gates = a.spec().readiness_gates.as_ref().is_some_and(|gates| !gates.is_empty());
+    !gates
+        && a.spec == b.spec
+        && x.labels == y.labels
+        && x.annotations == y.annotations
+        && x.deletion_timestamp == y.deletion_timestamp
+        && x.deletion_grace_period_seconds == y.deletion_grace_period_seconds
+        && x.finalizers == y.finalizers
+        && x.owner_references == y.owner_references
 }
 
 #[cfg(test)]
