@@ -159,7 +159,7 @@ fn type_atom<'a>(ty: &'a Type, field: Option<&'a Field>) -> Atom<'a> {
     if let Form::Named(shape) = &ty.form {
         return shape_atom(shape, field);
     }
-    let free = ty.extra.preserve_unknown || ty.extra.unstructured || ty.fields.is_empty();
+    let free = ty.extra.preserve_unknown || ty.fields.is_empty();
     let map_type = field.and_then(|f| f.map_type).or(ty.extra.map_type);
     Atom::map(MapAtom {
         atomic: map_type == Some(MapType::Atomic),
