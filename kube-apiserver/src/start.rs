@@ -104,7 +104,11 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
     let acceptor = tls(&options, shutdown.clone())?;
 
     let etcd = Etcd::connect(&etcd_options(&options)?).await.map_err(failed("connecting to etcd"))?;
-    let registry = Registry::start(etcd.clone(), |info, version| options.enabled.serves(info, version));
+    let registry = Registry::start(
+        etcd.clone(),
+        |info, version| options.enabled.serves(info, version),
+        options.duration("event-ttl").as_secs(),
+    );
     let objects = Arc::new(RegistryObjects::new(registry.clone()));
     let (policy, node, authorizer) = authorizer(&options);
     let rbac_synced = feed(&registry, &policy, &node);

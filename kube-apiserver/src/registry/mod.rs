@@ -63,7 +63,7 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
     match (info.group, info.plural) {
         ("", "configmaps") => &core::data::ConfigMaps,
         ("", "endpoints") => &core::endpoints::Endpoints,
-        ("", "events") | ("events.k8s.io", "events") => &core::simple::Events,
+        ("", "events") | ("events.k8s.io", "events") => &core::events::Events,
         ("", "limitranges") => &core::simple::LimitRanges,
         ("", "namespaces") => &core::namespaces::Namespaces,
         ("", "nodes") => &core::simple::Nodes,
@@ -165,8 +165,12 @@ impl std::fmt::Debug for Registry {
 
 impl Registry {
     /// The registry of all built-in resources; their caches fill in the background.
-    pub fn start(etcd: Etcd, enabled: impl Fn(&ResourceInfo, &str) -> bool) -> Arc<Self> {
-        let resources = resource_table::stored(enabled, etcd.prefix());
+    /// `event_ttl`: seconds that events live, 0 for ever.
+    pub fn start(etcd: Etcd, enabled: impl Fn(&ResourceInfo, &str) -> bool, event_ttl: u64) -> Arc<Self> {
+        let mut resources = resource_table::stored(enabled, etcd.prefix());
+        for events in resources.iter_mut().filter(|r| r.group.is_empty() && &*r.plural == "events") {
+            events.ttl_seconds = (event_ttl > 0).then_some(event_ttl);
+        }
         let prepared: Vec<_> = resources
             .into_iter()
             .map(|resource| {

@@ -64,6 +64,8 @@ pub struct Resource {
     pub returns_deleted: bool,
     /// Dependents stay when the client does not say what happens to them.
     pub orphans_by_default: bool,
+    /// Seconds after which objects vanish by themselves.
+    pub ttl_seconds: Option<u64>,
     /// Fields that selectors may name besides name and namespace (custom resources).
     pub selectable_fields: Vec<Box<str>>,
     /// Subresources of a custom resource and their verbs.

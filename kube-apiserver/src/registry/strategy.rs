@@ -261,7 +261,7 @@ pub trait Strategy: Send + Sync + 'static {
 /// Side effects of writes on other objects; called around the storage transaction.
 #[async_trait]
 pub trait Hooks: Send + Sync {
-    /// After validation of a new object, before it is stored. May change it.
+    /// Before a new object is prepared, validated and stored. May change it.
     async fn before_create(&self, _state: &AppState, _cx: &RequestContext, _obj: &mut Value) -> Result<(), ApiError> {
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod endpoints;
+pub mod events;
 pub mod namespaces;
 pub mod pods;
 pub mod services;

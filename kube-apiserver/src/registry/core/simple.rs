@@ -5,8 +5,6 @@ use apimachinery::value::Value;
 
 use crate::registry::strategy::{RequestContext, Strategy};
 
-/// The strategy of Events: they vanish by themselves, by a lease of the store.
-pub struct Events;
 /// The strategy of LimitRanges.
 pub struct LimitRanges;
 /// The strategy of Nodes.
@@ -17,12 +15,6 @@ pub struct PersistentVolumes;
 pub struct PersistentVolumeClaims;
 /// The strategy of ServiceAccounts.
 pub struct ServiceAccounts;
-
-impl Strategy for Events {
-    fn allow_create_on_update(&self) -> bool {
-        true
-    }
-}
 
 impl Strategy for LimitRanges {
     fn allow_create_on_update(&self) -> bool {

@@ -2,10 +2,28 @@
 //! upstream: pkg/apis/core/v1/defaults.go
 
 use apimachinery::quantity::Quantity;
-use apimachinery::value::{Map, Value};
+use apimachinery::value::{Key, Map, Value};
 
 use super::{Entry, fill, set, with};
 use crate::registry::pod_resources::{aggregate, is_huge_page, is_overcommit_allowed, is_pod_level};
+
+/// A field that older clients know, which is the first element of a list: where both are given and differ, it wins.
+/// upstream: pkg/apis/core/v1/conversion.go, where it is part of the conversion
+fn first_of_list(obj: &mut Value, single: &str, list: &str, element: fn(&str) -> Value) {
+    let one = obj.get(single).str_or_empty().to_owned();
+    if one.is_empty() {
+        let first = obj.get(list).index(0);
+        let text = first.as_str().or_else(|| first.get("ip").as_str()).unwrap_or_default().to_owned();
+        if !text.is_empty() {
+            obj.set(single, text);
+        }
+        return;
+    }
+    let wanted = element(&one);
+    if *obj.get(list).index(0) != wanted {
+        obj.set(list, Value::List(vec![wanted]));
+    }
+}
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     ("io.k8s.api.core.v1.ConfigMapVolumeSource", default_mode),
@@ -18,6 +36,7 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     ("io.k8s.api.core.v1.LimitRangeItem", limit_range_item),
     ("io.k8s.api.core.v1.Namespace", namespace),
     ("io.k8s.api.core.v1.NamespaceStatus", |o| set(o, "phase", "Active")),
+    ("io.k8s.api.core.v1.NodeSpec", |o| first_of_list(o, "podCIDR", "podCIDRs", |one| one.into())),
     ("io.k8s.api.core.v1.NodeStatus", node_status),
     ("io.k8s.api.core.v1.ObjectFieldSelector", |o| set(o, "apiVersion", "v1")),
     ("io.k8s.api.core.v1.PersistentVolume", persistent_volume),
@@ -26,6 +45,9 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     ("io.k8s.api.core.v1.PersistentVolumeSpec", |o| round_up(o, "capacity")),
     ("io.k8s.api.core.v1.Pod", pod),
     ("io.k8s.api.core.v1.PodSpec", pod_spec),
+    ("io.k8s.api.core.v1.PodStatus", |o| {
+        first_of_list(o, "podIP", "podIPs", |one| Value::from([(Key::Static("ip"), one)]));
+    }),
     ("io.k8s.api.core.v1.Probe", probe),
     ("io.k8s.api.core.v1.ProjectedVolumeSource", default_mode),
     ("io.k8s.api.core.v1.ReplicationController", replication_controller),

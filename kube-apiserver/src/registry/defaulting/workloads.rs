@@ -54,7 +54,6 @@ fn stateful_set(set_: &mut Value) {
     if strategy.get("type").as_str() == Some("RollingUpdate") {
         with(strategy, "rollingUpdate", |rolling| {
             set(rolling, "partition", 0);
-            set(rolling, "maxUnavailable", 1);
         });
     }
     let retention = spec.field_mut("persistentVolumeClaimRetentionPolicy");

@@ -71,13 +71,14 @@ impl Store {
     ) -> Result<Value, ApiError> {
         self.init_metadata(cx, &mut object);
         let hooks = self.strategy.hooks();
-        let prepared = self.before_create(cx, &mut object);
-        prepared?;
         if let Some(hooks) = hooks {
             hooks.before_create(state, cx, &mut object).await?;
         }
-        let stored = match guard.on_create(&object).await {
-            Ok(()) => self.insert(cx, Admitted::new(object.clone())).await,
+        let stored = match self.before_create(cx, &mut object) {
+            Ok(()) => match guard.on_create(&object).await {
+                Ok(()) => self.insert(cx, Admitted::new(object.clone())).await,
+                Err(e) => Err(e),
+            },
             Err(e) => Err(e),
         };
         if let Some(hooks) = hooks {

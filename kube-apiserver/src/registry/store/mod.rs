@@ -234,7 +234,7 @@ impl Store {
     }
 
     async fn lease(&self, cx: &RequestContext) -> Result<i64, StorageError> {
-        match self.strategy.ttl_seconds(cx) {
+        match self.strategy.ttl_seconds(cx).or(self.resource.ttl_seconds) {
             Some(ttl) => self.leases.get(ttl).await,
             None => Ok(0),
         }

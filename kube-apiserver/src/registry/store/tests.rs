@@ -67,7 +67,7 @@ impl World {
         let options =
             EtcdOptions { servers: vec![running.url.clone()], prefix: "/registry".into(), ..EtcdOptions::default() };
         let etcd = Etcd::connect(&options).await.unwrap();
-        let registry = Registry::start(etcd, |info, version| info.default_versions.contains(&version));
+        let registry = Registry::start(etcd, |info, version| info.default_versions.contains(&version), 0);
         tokio::time::timeout(Duration::from_secs(20), registry.feed().wait_ready()).await.unwrap();
         let state = AppState::for_test(registry, Arc::new(AdmitAll));
         Some(Self { state: Arc::new(state), _etcd: running })

@@ -56,11 +56,11 @@ impl Change for Updating<'_> {
         if creating {
             store.init_metadata(self.cx, &mut object);
             object.remove_path(&["metadata", "resourceVersion"]);
-            store.before_create(self.cx, &mut object)?;
             if let Some(hooks) = store.strategy.hooks() {
                 hooks.before_create(self.state, self.cx, &mut object).await?;
                 self.hooked = Some((object.clone(), Value::Null));
             }
+            store.before_create(self.cx, &mut object)?;
             self.guard.on_create(&object).await?;
             return Ok(Admitted::new(object).into_inner());
         }
