@@ -18,6 +18,7 @@ pub mod pods;
 pub mod printers;
 pub mod resource;
 mod run;
+mod schema_text;
 pub mod streaming;
 pub mod time;
 

@@ -7,7 +7,7 @@ mod generic;
 mod node;
 mod pod;
 mod pod_resources;
-mod rbac;
+pub(crate) mod rbac;
 mod service;
 mod simple;
 mod volumes;

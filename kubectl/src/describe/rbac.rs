@@ -37,13 +37,21 @@ pub(super) fn role(object: &Value, doc: &mut Document) -> bool {
     doc.write(0, "PolicyRule:\n");
     doc.write(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs\n");
     doc.write(1, "---------\t-----------------\t--------------\t-----\n");
-    let list = |items: &[String]| format!("[{}]", items.join(" "));
-    for rule in compact(object.get("rules")) {
-        let resource =
-            if rule.group.is_empty() { rule.resource.clone() } else { format!("{}.{}", rule.resource, rule.group) };
-        doc.write(1, &format!("{resource}\t{}\t{}\t{}\n", list(&rule.urls), list(&rule.names), list(&rule.verbs)));
+    for line in rule_lines(object.get("rules")) {
+        doc.write(1, &line);
     }
     false
+}
+
+/// The rules as lines of cells: resource, paths, names, verbs.
+pub(crate) fn rule_lines(rules: &Value) -> Vec<String> {
+    let list = |items: &[String]| format!("[{}]", items.join(" "));
+    let line = |rule: Rule| {
+        let resource =
+            if rule.group.is_empty() { rule.resource.clone() } else { format!("{}.{}", rule.resource, rule.group) };
+        format!("{resource}\t{}\t{}\t{}\n", list(&rule.urls), list(&rule.names), list(&rule.verbs))
+    };
+    compact(rules).into_iter().map(line).collect()
 }
 
 fn strings(list: &Value) -> Vec<String> {

@@ -71,7 +71,7 @@ fn container_name(image: &str) -> String {
 }
 
 /// Five letters that form no words.
-pub(crate) fn random_suffix() -> String {
+fn random_suffix() -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut rng = rand::rng();
     (0..5).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).collect()
