@@ -27,6 +27,7 @@ mod sources;
 mod status;
 mod sync_loop;
 mod sys;
+mod tiers;
 mod volumes;
 
 pub use run::main;

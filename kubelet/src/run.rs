@@ -45,6 +45,7 @@ use crate::sources::{self, SourceName};
 use crate::status::{Publisher, RunningCheck, Statuses};
 use crate::sync_loop::{RelistHealth, SyncLoop};
 use crate::sys::{CgroupDriver, CgroupVersion, Kernel, Linux, Machine};
+use crate::tiers::{self, NodeLimits};
 use crate::volumes::{Tokens, Volumes};
 
 /// How often the runtime is asked how it is.
@@ -341,7 +342,7 @@ async fn reporter(
     let cx = Arc::clone(workers.machinery());
     let machine = Machine::read();
     let version = cx.runtime.version().await?;
-    let runtime_version = format!("{}://{}", version.runtime_name, version.runtime_version);
+    let runtime_version = format!("{}://{}", version.runtime_name, node::plain_version(&version.runtime_version));
     let addresses = node::addresses(flags.str("node-ip"), node);
     let kept = Reservations::new(config, machine.cpus);
     let mut facts = NodeFacts::new(node, config, addresses, machine, runtime_version);
@@ -364,6 +365,12 @@ async fn reporter(
 fn start_housekeeping(options: &Options, workers: &Workers, stop: &Shutdown) -> Result<(), BoxError> {
     let config = &options.config;
     let cx = Arc::clone(workers.machinery());
+    if cx.cgroups.per_pod() {
+        let limits = NodeLimits::new(config, &Machine::read());
+        tiers::apply(workers, limits).map_err(|error| format!("failed to set up the cgroups of pods: {error}"))?;
+        cx.events.node("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+        task::spawn("tiers", tiers::keep(workers.clone(), limits, stop.clone()));
+    }
     let bytes_max = Quantity::parse(&config.container_log_max_size)?.value();
     let policy = RotationPolicy {
         bytes_max: u64::try_from(bytes_max).unwrap_or(u64::MAX),

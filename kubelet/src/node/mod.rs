@@ -13,7 +13,7 @@ mod resources;
 pub use addresses::addresses;
 pub use conditions::Pressure;
 pub use lease::keep as keep_lease;
-pub use object::NodeFacts;
+pub use object::{NodeFacts, plain_version};
 pub use register::register;
 pub use report::{Reporter, RuntimeState};
 pub use resources::{NodeResources, Reservations};

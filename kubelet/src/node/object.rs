@@ -149,3 +149,23 @@ impl NodeFacts {
         NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(self.port) }) }
     }
 }
+
+/// A version without what a distribution appended; pre-release and build of a semantic version stay.
+pub fn plain_version(text: &str) -> &str {
+    let text = text.trim().trim_start_matches('v');
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (numbers, rest) = text.split_at(end);
+    if rest.starts_with(['-', '+']) { text } else { numbers.trim_end_matches('.') }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_version;
+
+    #[test]
+    fn versions_lose_what_a_distribution_appended() {
+        assert_eq!(plain_version("1.6.20~ds1"), "1.6.20");
+        assert_eq!(plain_version("v2.0.0-rc.1"), "2.0.0-rc.1");
+        assert_eq!(plain_version("1.7"), "1.7");
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use component_base::{Shutdown, clock};
-use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeCondition, NodeFeatures, NodeRuntimeHandler, NodeStatus};
+use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
@@ -87,11 +87,6 @@ impl Reporter {
             daemon_endpoints: Some(self.facts.endpoints()),
             images: Some(self.images().await),
             node_info: Some(self.facts.system_info()),
-            runtime_handlers: Some(vec![NodeRuntimeHandler {
-                name: Some(String::new()),
-                ..NodeRuntimeHandler::default()
-            }]),
-            features: Some(NodeFeatures { supplemental_groups_policy: Some(false) }),
             ..NodeStatus::default()
         }
     }
@@ -170,7 +165,11 @@ impl Reporter {
         let known = last.and_then(|(status, _)| status.conditions.clone());
         let old = match known {
             Some(conditions) => conditions,
-            None => nodes.get(&self.facts.name).await?.status.and_then(|status| status.conditions).unwrap_or_default(),
+            None => {
+                let node = nodes.get(&self.facts.name).await?;
+                *self.cx.node.labels.lock() = node.metadata.labels;
+                node.status.and_then(|status| status.conditions).unwrap_or_default()
+            }
         };
         let status = self.status(&old).await;
         if last.is_some_and(|(before, at)| at.elapsed() < self.report_interval && same(before, &status)) {

@@ -59,7 +59,8 @@ impl Reservations {
 /// Reads `100Mi` or `10%` of `capacity`.
 pub fn threshold(text: &str, capacity: i64) -> i64 {
     match text.strip_suffix('%') {
-        Some(percent) => percent.parse::<f64>().map_or(0, |percent| scaled(capacity, percent / 100.0)),
+        // In single precision, as upstream: the last digits are compared by people.
+        Some(percent) => percent.parse::<f32>().map_or(0, |percent| scaled(capacity, f64::from(percent / 100.0))),
         None => Quantity::parse(text).map_or(0, |amount| amount.value()),
     }
 }

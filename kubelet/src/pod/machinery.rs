@@ -76,6 +76,8 @@ pub struct NodeState {
     pub host_ips: Mutex<Vec<String>>,
     /// What pods may use.
     pub allocatable: Mutex<BTreeMap<String, String>>,
+    /// Labels of the node, where they are known.
+    pub labels: Mutex<Option<BTreeMap<String, String>>>,
     /// Why pods cannot get a network, empty when they can.
     pub network_error: Mutex<String>,
 }

@@ -2,6 +2,7 @@
 //!
 //! upstream: pkg/kubelet/kubelet.go, kubelet_pods.go, pod_workers.go, kuberuntime
 
+pub mod admission;
 pub mod backoff;
 pub mod cgroup;
 pub mod conditions;

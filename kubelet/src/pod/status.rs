@@ -7,17 +7,21 @@
 
 use std::collections::BTreeMap;
 
+use apimachinery::quantity::{self as amount, Format};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ContainerUser, HostIP, LinuxContainerUser, Pod, PodCondition, PodIP, PodStatus, VolumeMountStatus,
+    ContainerUser, HostIP, LinuxContainerUser, Pod, PodCondition, PodIP, PodStatus, ResourceRequirements,
+    VolumeMountStatus,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions;
 use super::phase::phase;
 use super::plan::{any_app_created, sandbox_changed};
 use super::qos::qos_class;
+use super::resources::pod_amount;
 use super::restart::needs_start;
 use super::view::{PodView, is_sidecar, plain};
 use crate::runtime::{ContainerObserved, ContainerPhase, ObservedPod};
@@ -71,11 +75,30 @@ pub fn generate(inputs: &Inputs<'_>) -> PodStatus {
     status.container_statuses = list(&previous.container_statuses, &pod.spec().containers, false);
     status.init_container_statuses = list(&previous.init_container_statuses, pod.init_containers(), true);
     status.ephemeral_container_statuses = list(&previous.ephemeral_container_statuses, &ephemeral, false);
+    set_resources(pod, &mut status);
     set_probe_results(inputs, &mut status);
     set_phase(inputs, &mut status);
     set_conditions(inputs, &mut status);
     set_addresses(inputs, observed, &mut status);
     status
+}
+
+/// What the whole pod may use, as its definition says.
+fn set_resources(pod: &Pod, status: &mut PodStatus) {
+    let amounts = |limits: bool| -> Option<BTreeMap<String, Quantity>> {
+        let mut out = BTreeMap::new();
+        for (name, format) in [("cpu", Format::DecimalSi), ("memory", Format::BinarySi)] {
+            let (amount, complete) = pod_amount(pod, limits, name);
+            if amount > 0 && (complete || !limits) {
+                out.insert(name.to_owned(), Quantity(amount::Quantity::from_milli(amount, format).to_string()));
+            }
+        }
+        (!out.is_empty()).then_some(out)
+    };
+    let (requests, limits) = (amounts(false), amounts(true));
+    status.allocated_resources.clone_from(&requests);
+    status.resources = Some(ResourceRequirements { claims: None, limits, requests })
+        .filter(|resources| resources.limits.is_some() || resources.requests.is_some());
 }
 
 fn set_phase(inputs: &Inputs<'_>, status: &mut PodStatus) {

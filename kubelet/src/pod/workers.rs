@@ -9,10 +9,11 @@ use component_base::{Chain, task};
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 
+use super::admission::admit;
 use super::kill::kill_pod;
 use super::machinery::Machinery;
 use super::view::PodView;
-use super::worker::{Ending, Letter, Mailbox, Running, Stage};
+use super::worker::{Ending, Letter, Mailbox, Running, Stage, Verdict};
 use crate::runtime::relist::Snapshot;
 use crate::runtime::{ObservedPod, observe};
 
@@ -45,13 +46,38 @@ impl Workers {
         }
         self.cx.objects.refresh_for(&pod);
         let uid = pod.uid().to_owned();
-        let mailbox = Arc::new(Mailbox::new(Letter { pod, ending: None }));
+        let others = active(&mailboxes);
+        let ending = self.refusal(&pod, &others);
+        let mailbox = Arc::new(Mailbox::new(Letter { pod, ending }));
         mailboxes.insert(uid, Arc::clone(&mailbox));
         drop(mailboxes);
         let others = Arc::clone(&self.mailboxes);
         let blocked = Box::new(move |pod: &Pod| is_blocked(&others.lock(), pod));
         let running = Running::new(Arc::clone(&self.cx), mailbox, blocked);
         task::spawn("pod-worker", async move { running.run().await.run().await.run().await });
+    }
+
+    /// The end of a pod that this node cannot take. What runs already was taken before.
+    fn refusal(&self, pod: &Pod, others: &[Arc<Pod>]) -> Option<Ending> {
+        let pending = matches!(pod.status().phase.as_deref(), None | Some("" | "Pending"));
+        if !pending || pod.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        let allocatable = self.cx.node.allocatable.lock().clone();
+        // Labels of a node that was not read yet say nothing; the scheduler has looked at them.
+        let labels =
+            self.cx.node.labels.lock().clone().unwrap_or_else(|| pod.spec().node_selector.clone().unwrap_or_default());
+        let rejection = admit(pod, others, &allocatable, &labels).err()?;
+        tracing::info!(
+            namespace = pod.namespace(),
+            name = pod.name(),
+            reason = rejection.reason,
+            message = rejection.message,
+            "pod is refused"
+        );
+        self.cx.events.pod_warning(pod, &rejection.reason, &rejection.message);
+        let message = format!("Pod was rejected: {}", rejection.message);
+        Some(Ending { grace_seconds: None, verdict: Some(Verdict { reason: rejection.reason, message }) })
     }
 
     /// Hands over a pod of which only the status changed: nothing has to be done about it.
@@ -120,8 +146,7 @@ impl Workers {
 
     /// The pods that may still use resources.
     pub fn active_pods(&self) -> Vec<Arc<Pod>> {
-        let mailboxes = self.mailboxes.lock();
-        mailboxes.values().filter(|mailbox| mailbox.stage() < Stage::Terminated).map(|mailbox| mailbox.pod()).collect()
+        active(&self.mailboxes.lock())
     }
 
     /// How far a pod's life has come; `None` when it has no worker.
@@ -149,6 +174,10 @@ impl Workers {
             }
         }
     }
+}
+
+fn active(mailboxes: &HashMap<String, Arc<Mailbox>>) -> Vec<Arc<Pod>> {
+    mailboxes.values().filter(|mailbox| mailbox.stage() < Stage::Terminated).map(|mailbox| mailbox.pod()).collect()
 }
 
 /// Static pods keep their name when their file changes; the new one waits until the old one is gone.

@@ -51,9 +51,11 @@ impl SystemFacts {
     fn read() -> Self {
         let uname = rustix::system::uname();
         let machine_id = ["/etc/machine-id", "/var/lib/dbus/machine-id"].map(read);
+        let machine_id = machine_id.into_iter().find(|id| !id.is_empty()).unwrap_or_default();
+        let system_uuid = Some(read("/sys/class/dmi/id/product_uuid")).filter(|uuid| !uuid.is_empty());
         Self {
-            machine_id: machine_id.into_iter().find(|id| !id.is_empty()).unwrap_or_default(),
-            system_uuid: read("/sys/class/dmi/id/product_uuid"),
+            system_uuid: system_uuid.unwrap_or_else(|| machine_id.clone()),
+            machine_id,
             boot_id: read("/proc/sys/kernel/random/boot_id"),
             kernel_version: uname.release().to_string_lossy().into_owned(),
             os_image: os_image(),
