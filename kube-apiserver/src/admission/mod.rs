@@ -8,13 +8,14 @@ pub mod certificates;
 pub mod default_ingress_class;
 pub mod default_storage_class;
 pub mod default_toleration_seconds;
-
+pub mod limit_ranger;
 pub mod namespace_lifecycle;
-
-
+pub mod node_restriction;
+pub mod pod_resources;
+pub mod pod_security;
 pub mod priority;
 pub mod rbac_escalation;
-
+pub mod resource_quota;
 pub mod runtime_class;
 pub mod service_account;
 pub mod simple;
@@ -81,13 +82,13 @@ const PLUGINS: [(&str, bool, Make); 41] = [
     ("NamespaceLifecycle", true, Some(namespace_lifecycle::new)),
     ("NamespaceExists", false, Some(simple::namespace_exists)),
     ("LimitPodHardAntiAffinityTopology", false, None),
-    ("LimitRanger", true, None),
+    ("LimitRanger", true, Some(limit_ranger::new)),
     ("ServiceAccount", true, Some(service_account::new)),
-    ("NodeRestriction", false, None),
+    ("NodeRestriction", false, Some(node_restriction::new)),
     ("TaintNodesByCondition", true, Some(taint_nodes::new)),
     ("AlwaysPullImages", false, Some(simple::always_pull_images)),
     ("ImagePolicyWebhook", false, None),
-    ("PodSecurity", true, None),
+    ("PodSecurity", true, Some(pod_security::new)),
     ("PodNodeSelector", false, None),
     ("Priority", true, Some(priority::new)),
     ("DefaultTolerationSeconds", true, Some(default_toleration_seconds::new)),
@@ -116,7 +117,7 @@ const PLUGINS: [(&str, bool, Make); 41] = [
     ("MutatingAdmissionWebhook", true, None),
     ("ValidatingAdmissionPolicy", true, None),
     ("ValidatingAdmissionWebhook", true, None),
-    ("ResourceQuota", true, None),
+    ("ResourceQuota", true, Some(resource_quota::new)),
     ("AlwaysDeny", false, Some(simple::always_deny)),
 ];
 
