@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tracing::{debug, error, info};
 
-use crate::model::{Pod, PodKey};
+use crate::model::{Claim, PersistentVolume, Pod, PodKey};
 
 /// Longest event note that the API takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
@@ -62,6 +62,16 @@ pub trait Actions: Send + Sync {
         condition: Option<NotScheduled>,
         nominated: Option<&str>,
     ) -> Result<(), ActionError>;
+    /// Reserves a volume for a claim; the controller of volumes then binds them to each other.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    async fn reserve_volume(&self, volume: &PersistentVolume, claim: &Claim) -> Result<(), ActionError>;
+    /// Asks for a volume to be provisioned for a claim on a node.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    async fn select_node(&self, claim: &Claim, node: &str) -> Result<(), ActionError>;
     /// Evicts the victims and clears the nominations of the outranked pods, in the background.
     fn preempt(&self, preemptor: Arc<Pod>, node: Arc<str>, victims: Vec<Arc<Pod>>, outranked: Vec<Arc<Pod>>);
     /// Whether the pod's victims are still being evicted.
@@ -124,6 +134,19 @@ impl Inner {
             .patch_subresource("status", pod.name(), &PatchParams::default(), &patch)
             .map_err(|e| ActionError::Build("pod status", e))?;
         self.send("patch of the pod's status", request).await
+    }
+
+    async fn merge_patch(
+        &self,
+        what: &'static str,
+        path: String,
+        name: &str,
+        patch: serde_json::Value,
+    ) -> Result<(), ActionError> {
+        let request = Request::new(path)
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .map_err(|e| ActionError::Build(what, e))?;
+        self.send(what, request).await
     }
 
     fn recorder(&self, scheduler: &str) -> Recorder {
@@ -245,6 +268,39 @@ impl Actions for ApiActions {
             return Ok(());
         }
         self.inner.patch_status(pod, status.into()).await
+    }
+
+    async fn reserve_volume(&self, volume: &PersistentVolume, claim: &Claim) -> Result<(), ActionError> {
+        let reference = json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "namespace": claim.metadata.namespace,
+            "name": claim.metadata.name,
+            "uid": claim.metadata.uid,
+            "resourceVersion": claim.metadata.resource_version,
+        });
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": volume.metadata.resource_version,
+                "annotations": {"pv.kubernetes.io/bound-by-controller": "yes"},
+            },
+            "spec": {"claimRef": reference},
+        });
+        let name = volume.metadata.name.as_deref().unwrap_or_default();
+        self.inner.merge_patch("reservation of the volume", "/api/v1/persistentvolumes".into(), name, patch).await
+    }
+
+    async fn select_node(&self, claim: &Claim, node: &str) -> Result<(), ActionError> {
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": claim.metadata.resource_version,
+                "annotations": {"volume.kubernetes.io/selected-node": node},
+            },
+        });
+        let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
+        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims");
+        let name = claim.metadata.name.as_deref().unwrap_or_default();
+        self.inner.merge_patch("selection of the claim's node", path, name, patch).await
     }
 
     fn preempt(&self, preemptor: Arc<Pod>, node: Arc<str>, victims: Vec<Arc<Pod>>, outranked: Vec<Arc<Pod>>) {

@@ -18,7 +18,7 @@ use tracing::{debug, info};
 use crate::actions::Actions;
 use crate::cache::{Cache, Snapshot};
 use crate::explain::{Attempt, Explanations, NodeVerdict};
-use crate::framework::{CycleState, FitError, Listers, Profile, Rejection};
+use crate::framework::{ChosenNode, CycleState, FitError, Listers, Profile, Rejection};
 use crate::metrics;
 use crate::model::PodKey;
 use crate::queue::{Nominate, QueuedPod, SchedulingQueue};
@@ -188,6 +188,11 @@ impl Scheduler {
         let took = clock::since(clock::now(), started);
         metrics::get().algorithm_duration.with_label_values::<&str>(&[]).observe(took.as_secs_f64());
         self.explain(&queued, profile, &decision, started, took);
+        if let Decision::Node { node, .. } = &decision
+            && let Some(info) = snapshot.get(node)
+        {
+            state.insert(ChosenNode(Arc::clone(&info.node)));
+        }
         match decision {
             Decision::Node { node, evaluated, feasible, .. } => {
                 match self.assume(profile, &mut state, &queued, &node) {

@@ -19,5 +19,5 @@ pub use plugin::{
 };
 pub(crate) use profile::FITS;
 pub use profile::{NodeScore, Point, Profile, Weighted};
-pub use state::CycleState;
+pub use state::{ChosenNode, CycleState};
 pub use verdict::{PluginError, Reasons, Rejection, Verdict};

@@ -1,6 +1,9 @@
 //! What plugins of one scheduling attempt hand to each other, keyed by type. upstream: framework/cycle_state.go
 
 use std::any::{Any, TypeId};
+use std::sync::Arc;
+
+use crate::model::Node;
 
 trait Slot: Any + Send + Sync {
     fn duplicate(&self) -> Box<dyn Slot>;
@@ -19,6 +22,10 @@ impl<T: Clone + Send + Sync + 'static> Slot for T {
         self
     }
 }
+
+/// The node that was chosen; in the state from Reserve on.
+#[derive(Debug, Clone)]
+pub struct ChosenNode(pub Arc<Node>);
 
 /// State of one attempt. Cloning copies every value, so that a simulation (preemption) does not touch the original.
 #[derive(Default)]

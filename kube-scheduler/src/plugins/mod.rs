@@ -11,11 +11,16 @@ mod node_ports;
 mod node_resources_balanced;
 mod node_resources_fit;
 mod node_unschedulable;
+mod node_volume_limits;
 mod pod_topology_spread;
 mod priority_sort;
 mod scheduling_gates;
 mod scoring;
 mod taint_toleration;
+mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -74,6 +79,14 @@ pub fn registry() -> Vec<Entry> {
         entry(node_resources_fit::NAME, 1, |args, _| {
             Ok(Arc::new(node_resources_fit::NodeResourcesFit::new(&args.fit)))
         }),
+        entry(volume_restrictions::NAME, 0, |_, handle| {
+            Ok(Arc::new(volume_restrictions::VolumeRestrictions::new(handle)))
+        }),
+        entry(node_volume_limits::NAME, 0, |_, handle| Ok(Arc::new(node_volume_limits::NodeVolumeLimits::new(handle)))),
+        entry(volume_binding::NAME, 0, |args, handle| {
+            Ok(Arc::new(volume_binding::VolumeBinding::new(&args.volume_binding, handle)))
+        }),
+        entry(volume_zone::NAME, 0, |_, handle| Ok(Arc::new(volume_zone::VolumeZone::new(handle)))),
         entry(pod_topology_spread::NAME, 2, |args, handle| {
             Ok(Arc::new(pod_topology_spread::PodTopologySpread::new(&args.spread, handle)))
         }),
