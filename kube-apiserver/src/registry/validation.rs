@@ -82,3 +82,32 @@ pub fn holds(list: Cursor<'_>, text: &str) -> bool {
 pub fn shown(value: &Value) -> BadValue {
     if value.is_null() { BadValue::null() } else { BadValue::from(value) }
 }
+
+/// Message about a number that must not be zero or less.
+pub const NOT_POSITIVE: &str = "must be greater than zero";
+
+/// Complains about a number that is zero or less.
+pub fn positive(place: Cursor<'_>, errs: &mut Errors) {
+    if place.i64() <= 0 {
+        errs.invalid(place, place.i64(), NOT_POSITIVE);
+    }
+}
+
+/// Complains about a number outside of the range.
+pub fn in_range(place: Cursor<'_>, low: i64, high: i64, errs: &mut Errors) {
+    errs.invalid_each(place, place.i64(), names::in_range(place.i64(), low, high));
+}
+
+/// Complains about a value that is there.
+pub fn forbidden(place: Cursor<'_>, why: &str, errs: &mut Errors) {
+    if place.exists() {
+        errs.forbidden(place, why);
+    }
+}
+
+/// As [`named`], but an absent or empty value is allowed.
+pub fn none_or_named(place: Cursor<'_>, rule: fn(&str) -> Vec<String>, errs: &mut Errors) {
+    if !place.is_empty() {
+        named(place, rule, errs);
+    }
+}

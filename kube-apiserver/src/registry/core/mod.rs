@@ -4,6 +4,7 @@ pub mod data;
 pub mod endpoints;
 pub mod events;
 pub mod namespaces;
+pub mod pod_spec;
 pub mod pods;
 pub mod services;
 pub mod simple;

@@ -2,8 +2,10 @@
 //! about pod specs are in `pod_spec`.
 //! upstream: pkg/registry/core/pod/strategy.go
 
-use apimachinery::value::Value;
+use apimachinery::field::Errors;
+use apimachinery::value::{Cursor, Value};
 
+use crate::registry::core::pod_spec::{self, Rules};
 use crate::registry::ordinary;
 use crate::registry::pod_resources::qos_class;
 use crate::registry::strategy::{DeleteOptions, RequestContext, Strategy};
@@ -53,6 +55,10 @@ impl Strategy for Pods {
             }
             _ => self.prepare_update(cx, obj, old),
         }
+    }
+
+    fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
+        pod_spec::new_pod(obj, Rules::pod(), errs);
     }
 
     fn grace_period(&self, obj: &Value, options: &DeleteOptions) -> Option<i64> {
