@@ -3,8 +3,8 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/registry and pkg/registry
 
 pub mod admit;
-pub mod certificates;
 pub mod apiregistration;
+pub mod certificates;
 pub mod columns;
 pub mod core;
 pub mod defaulting;
@@ -23,6 +23,7 @@ pub mod store;
 pub mod stored;
 pub mod strategy;
 pub mod validation;
+pub mod workloads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,8 +71,17 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("", "persistentvolumeclaims") => &core::simple::PersistentVolumeClaims,
         ("", "persistentvolumes") => &core::simple::PersistentVolumes,
         ("", "pods") => &core::pods::Pods,
+        ("", "podtemplates") => &workloads::controllers::PodTemplates,
+        ("", "replicationcontrollers") => &workloads::controllers::ReplicationControllers,
         ("", "secrets") => &core::data::Secrets,
         ("", "serviceaccounts") => &core::simple::ServiceAccounts,
+        ("apps", "controllerrevisions") => &workloads::apps::ControllerRevisions,
+        ("apps", "daemonsets") => &workloads::daemon_sets::DaemonSets,
+        ("apps", "deployments") => &workloads::apps::Deployments,
+        ("apps", "replicasets") => &workloads::apps::ReplicaSets,
+        ("apps", "statefulsets") => &workloads::stateful_sets::StatefulSets,
+        ("batch", "cronjobs") => &workloads::cron_jobs::CronJobs,
+        ("batch", "jobs") => &workloads::jobs::Jobs,
         ("certificates.k8s.io", "certificatesigningrequests") => &certificates::SigningRequests,
         ("apiregistration.k8s.io", "apiservices") => &apiregistration::ApiServices,
         ("", "services") => &core::services::Services,

@@ -61,6 +61,14 @@ impl Strategy for Pods {
         pod_spec::new_pod(obj, Rules::pod(), errs);
     }
 
+    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
+        pod_spec::warnings::of_pod(obj)
+    }
+
+    fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>) -> Vec<String> {
+        pod_spec::warnings::of_pod(obj)
+    }
+
     fn grace_period(&self, obj: &Value, options: &DeleteOptions) -> Option<i64> {
         let own = || obj.path(&["spec", "terminationGracePeriodSeconds"]).as_i64().unwrap_or(0);
         let period = options.grace_period_seconds.unwrap_or_else(own);

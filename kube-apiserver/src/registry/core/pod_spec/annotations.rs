@@ -14,7 +14,7 @@ const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const TOLERATIONS: &str = "scheduler.alpha.kubernetes.io/tolerations";
 
 /// upstream: ValidatePodSpecificAnnotations
-pub(super) fn pod(annotations: Cursor<'_>, spec: Cursor<'_>, rules: Rules, errs: &mut Errors) {
+pub fn pod(annotations: Cursor<'_>, spec: Cursor<'_>, rules: Rules, errs: &mut Errors) {
     let mirror = annotations.key(MIRROR);
     if mirror.exists() && spec.field("nodeName").is_empty() {
         errs.invalid(mirror, mirror.str(), "must set spec.nodeName if mirror pod annotation is set");
@@ -74,7 +74,9 @@ fn differs(profile: Cursor<'_>, annotation: &str, defaults: &[&str]) -> Option<&
         "Unconfined" => annotation == "unconfined",
         "RuntimeDefault" => defaults.contains(&annotation),
         "Localhost" => match annotation.strip_prefix("localhost/") {
-            Some(local) if profile.field("localhostProfile").opt_str() != Some(local) => return Some("localhostProfile"),
+            Some(local) if profile.field("localhostProfile").opt_str() != Some(local) => {
+                return Some("localhostProfile");
+            }
             local => local.is_some(),
         },
         _ => true,
@@ -119,6 +121,11 @@ pub(super) fn app_armor_matches(annotations: Cursor<'_>, spec: Cursor<'_>, errs:
             complain("apparmor", profile, field, errs);
         }
     }
+}
+
+/// True if an annotation says the same as the profile of a pod.
+pub(super) fn app_armor_agrees(profile: Cursor<'_>, annotation: &Value) -> bool {
+    annotation.as_str().is_some_and(|annotation| differs(profile, annotation, &["runtime/default"]).is_none())
 }
 
 /// Annotations that cannot change once a pod exists.

@@ -7,9 +7,7 @@ use apimachinery::names;
 use apimachinery::value::Cursor;
 
 use super::{Scope, env, mounts, network, probes, resources, security};
-use crate::registry::validation::{
-    forbidden, none_or_one_of, one_of, required, required_named, required_one_of,
-};
+use crate::registry::validation::{forbidden, none_or_one_of, one_of, required, required_named, required_one_of};
 
 const RULES_NEED_POLICY: &str = "must specify restartPolicy when restart rules are used";
 

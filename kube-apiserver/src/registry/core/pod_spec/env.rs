@@ -59,7 +59,8 @@ fn value_from(from: Cursor<'_>, value: Cursor<'_>, errs: &mut Errors) {
         super::mounts::no_backsteps(file.field("path"), errs);
     }
     if sources == 0 {
-        let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
+        let why =
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
         errs.invalid(from, "", why);
     } else if !value.is_empty() {
         errs.invalid(from, "", "may not be specified when `value` is not empty");

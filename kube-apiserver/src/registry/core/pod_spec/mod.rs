@@ -16,6 +16,7 @@ pub mod spread;
 mod system;
 mod tolerations;
 mod volumes;
+pub mod warnings;
 mod windows;
 
 use std::collections::{BTreeSet, HashMap};
@@ -27,6 +28,8 @@ use apimachinery::selector::label::{self, SelectorRules, validate_labels};
 use apimachinery::value::Cursor;
 
 pub use affinity::node_selector_term;
+pub use annotations::{changes as annotation_changes, pod as pod_annotations};
+pub use claim_template::claim_spec;
 pub use resources::{container_resources, quantity_of};
 pub use tolerations::{kept_tolerations, tolerations};
 
@@ -37,18 +40,18 @@ use crate::registry::validation::{in_range, none_or_named, required, required_on
 pub struct Rules {
     /// The spec is that of a pod, not of a template.
     pub is_pod: bool,
-    pub(super) any_deletion_cost: bool,
-    pub(super) any_selector_values: bool,
-    pub(super) any_node_affinity_values: bool,
-    pub(super) any_spread_selector: bool,
-    pub(super) old_spread_keys: bool,
-    pub(super) broken_huge_pages: bool,
-    pub(super) any_token_path: bool,
-    pub(super) host_sysctls: bool,
-    pub(super) restart_on_init_resize: bool,
-    pub(super) devices_in_user_namespace: bool,
-    pub(super) host_network_in_user_namespace: bool,
-    pub(super) compared_tolerations: bool,
+    any_deletion_cost: bool,
+    any_selector_values: bool,
+    any_node_affinity_values: bool,
+    any_spread_selector: bool,
+    old_spread_keys: bool,
+    broken_huge_pages: bool,
+    any_token_path: bool,
+    host_sysctls: bool,
+    restart_on_init_resize: bool,
+    devices_in_user_namespace: bool,
+    host_network_in_user_namespace: bool,
+    compared_tolerations: bool,
 }
 
 impl Rules {
@@ -76,7 +79,9 @@ impl Rules {
         let user_namespace = spec.field("hostUsers").opt_bool() == Some(false);
         let tolerations = spec.field("tolerations");
         Rules {
-            any_deletion_cost: fails(&|errs| annotations::deletion_cost(old.field("metadata").field("annotations"), errs)),
+            any_deletion_cost: fails(&|errs| {
+                annotations::deletion_cost(old.field("metadata").field("annotations"), errs)
+            }),
             any_selector_values: affinity::has_invalid_selector_values(spec),
             any_node_affinity_values: affinity::has_invalid_node_values(spec),
             any_spread_selector: spec
@@ -228,7 +233,7 @@ pub fn pod_spec(spec: Cursor<'_>, meta: Cursor<'_>, rules: Rules, errs: &mut Err
 }
 
 /// A struct as a message shows it: the JSON of upstream's internal type.
-pub(super) fn shown_struct(place: Cursor<'_>) -> apimachinery::field::BadValue {
+pub fn shown_struct(place: Cursor<'_>) -> apimachinery::field::BadValue {
     crate::registry::validation::shown(place.value())
 }
 

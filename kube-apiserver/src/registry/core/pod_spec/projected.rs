@@ -100,11 +100,13 @@ fn token<'a>(source: Cursor<'a>, paths: &mut Paths<'a>, rules: Rules, errs: &mut
 /// True if a spec has a token at a path that is refused today.
 pub(super) fn has_odd_token_path(spec: Cursor<'_>) -> bool {
     let sources = spec.field("volumes").list().flat_map(|volume| volume.field("projected").field("sources").list());
-    sources.map(|source| source.field("serviceAccountToken").field("path")).filter(|path| !path.is_empty()).any(|path| {
-        let mut errs = Errors::new();
-        not_reserved(path, &mut errs);
-        !errs.is_empty()
-    })
+    sources.map(|source| source.field("serviceAccountToken").field("path")).filter(|path| !path.is_empty()).any(
+        |path| {
+            let mut errs = Errors::new();
+            not_reserved(path, &mut errs);
+            !errs.is_empty()
+        },
+    )
 }
 
 fn trust_bundle<'a>(source: Cursor<'a>, paths: &mut Paths<'a>, _rules: Rules, errs: &mut Errors) {
@@ -182,11 +184,7 @@ fn pod_certificate<'a>(source: Cursor<'a>, paths: &mut Paths<'a>, _rules: Rules,
     for (key, _) in annotations.map() {
         errs.extend(names::domain_prefixed_key(&annotations.path(), &key.to_lowercase()).iter().cloned());
     }
-    one_of(
-        source.field("keyType"),
-        &["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"],
-        errs,
-    );
+    one_of(source.field("keyType"), &["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"], errs);
     let seconds = source.field("maxExpirationSeconds");
     if seconds.exists() {
         let domain = source.field("signerName").str().split('/').next().unwrap_or_default();
@@ -208,4 +206,3 @@ fn pod_certificate<'a>(source: Cursor<'a>, paths: &mut Paths<'a>, _rules: Rules,
         errs.required(source, "specify at least one of credentialBundlePath, keyPath, and certificateChainPath");
     }
 }
-

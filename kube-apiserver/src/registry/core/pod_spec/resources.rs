@@ -44,10 +44,8 @@ const STANDARD: [&str; 20] = [
 /// upstream: validateResourceName
 fn resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) -> bool {
     let wrong = names::qualified_name(name);
-    let known = name.contains('/')
-        || STANDARD.contains(&name)
-        || is_huge_page(name)
-        || name.starts_with("requests.hugepages-");
+    let known =
+        name.contains('/') || STANDARD.contains(&name) || is_huge_page(name) || name.starts_with("requests.hugepages-");
     if !wrong.is_empty() {
         errs.invalid_each(place, name, wrong);
         return false;
@@ -115,9 +113,10 @@ pub(super) fn has_broken_huge_pages(spec: Cursor<'_>) -> bool {
     let lists = super::all_containers(spec)
         .chain(std::iter::once(spec))
         .flat_map(|holder| ["limits", "requests"].map(|list| holder.field("resources").field(list)));
-    lists.chain(std::iter::once(spec.field("overhead"))).flat_map(|list| list.map()).any(|(name, place)| {
-        is_huge_page(name) && !is_divisible(name, &quantity_of(place))
-    })
+    lists
+        .chain(std::iter::once(spec.field("overhead")))
+        .flat_map(|list| list.map())
+        .any(|(name, place)| is_huge_page(name) && !is_divisible(name, &quantity_of(place)))
 }
 
 type NameCheck = fn(Cursor<'_>, &str, &mut Errors);
@@ -209,9 +208,10 @@ pub(super) fn of_pod(scope: &Scope<'_>, errs: &mut Errors) {
     }
     requirements(place, pod_resource_name, &scope.claims, scope.rules.broken_huge_pages, errs);
     let (limits, requests) = (place.field("limits"), place.field("requests"));
-    for (list, kind, sums) in
-        [(requests, "requests", aggregate(spec.value(), "requests")), (limits, "limits", aggregate(spec.value(), "limits"))]
-    {
+    for (list, kind, sums) in [
+        (requests, "requests", aggregate(spec.value(), "requests")),
+        (limits, "limits", aggregate(spec.value(), "limits")),
+    ] {
         for (name, entry) in list.map().filter(|(name, _)| kind == "requests" || is_huge_page(name)) {
             let most = quantity_of(entry);
             if let Some(sum) = sums.get(name).filter(|sum| **sum > most) {

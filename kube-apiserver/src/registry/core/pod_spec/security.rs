@@ -77,12 +77,23 @@ fn is_sysctl_name(name: &str) -> bool {
 pub(super) fn host_sysctl(name: Cursor<'_>, spec: Cursor<'_>) -> Option<Error> {
     let dotted = match name.str().find(['.', '/']) {
         // Names with slashes have dots where the others have slashes.
-        Some(first) if name.str().as_bytes()[first] == b'/' => {
-            name.str().chars().map(|c| if c == '/' { '.' } else if c == '.' { '/' } else { c }).collect()
-        }
+        Some(first) if name.str().as_bytes()[first] == b'/' => name
+            .str()
+            .chars()
+            .map(|c| {
+                if c == '/' {
+                    '.'
+                } else if c == '.' {
+                    '/'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         _ => name.str().to_owned(),
     };
-    let ipc = dotted == "kernel.sem" || ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|p| dotted.starts_with(p));
+    let ipc =
+        dotted == "kernel.sem" || ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|p| dotted.starts_with(p));
     let field = match () {
         () if spec.field("hostNetwork").bool() && dotted.starts_with("net.") => "hostNetwork",
         () if spec.field("hostIPC").bool() && ipc => "hostIPC",

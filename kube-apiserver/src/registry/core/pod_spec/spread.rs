@@ -27,8 +27,7 @@ pub(super) fn constraints(list: Cursor<'_>, rules: Rules, errs: &mut Errors) {
         if domains.exists() {
             positive(domains, errs);
             if action.str() != "DoNotSchedule" {
-                let why =
-                    format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}", action.str());
+                let why = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}", action.str());
                 errs.invalid(domains, domains.i64(), why);
             }
         }

@@ -10,7 +10,9 @@ use regex::Regex;
 
 use super::mounts::{descending, no_backsteps, not_reserved};
 use super::{Rules, claim_template, env, projected, quantity_of, required_all};
-use crate::registry::validation::{named, none_or_named, none_or_one_of, one_of, required, required_named, required_one_of, shown};
+use crate::registry::validation::{
+    named, none_or_named, none_or_one_of, one_of, required, required_named, required_one_of, shown,
+};
 
 /// Message about file modes.
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -125,9 +127,7 @@ fn source(volume: Cursor<'_>, pod: &str, rules: Rules, errs: &mut Errors) {
         }
         given = true;
         let initiator = place.field("initiatorName");
-        if kind == "iscsi"
-            && initiator.exists()
-            && name.str().len() + 1 + place.field("targetPortal").str().len() > 64
+        if kind == "iscsi" && initiator.exists() && name.str().len() + 1 + place.field("targetPortal").str().len() > 64
         {
             let why = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
             errs.invalid(name, name.str(), why);

@@ -28,8 +28,7 @@ pub(super) fn options(options: Cursor<'_>, errs: &mut Errors) {
     }
 }
 
-static NETBIOS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"^[^\\/:\*\?"<>|\.][^\\/:\*\?"<>|]{0,14}$"#));
+static NETBIOS: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^[^\\/:\*\?"<>|\.][^\\/:\*\?"<>|]{0,14}$"#));
 static DNS_DOMAIN: LazyLock<Regex> = LazyLock::new(|| {
     let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
     pattern(&format!(r"^{label}(?:\.{label})*$"))
@@ -73,9 +72,8 @@ fn user_name(place: Cursor<'_>, errs: &mut Errors) {
 
 /// upstream: validateWindowsHostProcessPod
 pub(super) fn host_process(spec: Cursor<'_>, errs: &mut Errors) {
-    let of = |holder: Cursor<'_>| {
-        holder.field("securityContext").field("windowsOptions").field("hostProcess").opt_bool()
-    };
+    let of =
+        |holder: Cursor<'_>| holder.field("securityContext").field("windowsOptions").field("hostProcess").opt_bool();
     let pod = of(spec);
     let (mut count, mut on_host) = (0, 0);
     for container in all_containers(spec) {
