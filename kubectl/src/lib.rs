@@ -3,6 +3,7 @@
 //! `cli` knows flags and commands, `config` the kubeconfig, `client` the server, `resource` the objects that a command
 //! is about, `printers` and `describe` how they look; `commands` holds one file per command.
 
+mod archive;
 pub mod cli;
 pub mod client;
 pub mod codec;

@@ -5,6 +5,7 @@ use apimachinery::value::Value;
 
 use crate::cli::{Command, FlagSet, Invocation};
 use crate::client::{Mapping, Request};
+use crate::failure::Failure;
 use crate::schema_text::SchemaText;
 
 /// The command.
@@ -29,7 +30,8 @@ fn flags(flags: &mut FlagSet) {
 async fn split(inv: &Invocation, text: &str) -> anyhow::Result<(Mapping, Vec<String>)> {
     let words: Vec<&str> = text.trim_end_matches('.').split('.').collect();
     let mapper = inv.ctx.mapper().await?;
-    let mapping = (*mapper.resource(words[0])?).clone();
+    let unprefixed = |error: anyhow::Error| Failure::Coded(error.to_string(), 1);
+    let mapping = (*mapper.resource(words[0]).map_err(unprefixed)?).clone();
     let full = mapping.group_resource();
     let skip = match text.strip_prefix(&full) {
         Some(rest) if rest.is_empty() || rest.starts_with('.') => full.split('.').count(),

@@ -13,9 +13,11 @@ mod cluster_info;
 mod cluster_info_dump;
 mod completion;
 mod config;
+mod cp;
 mod create;
 mod delete;
 mod describe;
+mod diff;
 mod drain;
 mod edit;
 mod events;
@@ -32,6 +34,7 @@ mod overrides;
 mod patch;
 pub(crate) mod plugin;
 mod port_forward;
+mod proxy;
 mod replace;
 mod rollout;
 mod run_pod;
@@ -75,9 +78,12 @@ pub static ROOT: Command = Command {
         &attach::COMMAND,
         &exec::COMMAND,
         &port_forward::COMMAND,
+        &proxy::COMMAND,
+        &cp::COMMAND,
         &auth::COMMAND,
         &absent::DEBUG,
         &events::COMMAND,
+        &diff::COMMAND,
         &apply::COMMAND,
         &patch::COMMAND,
         &replace::COMMAND,

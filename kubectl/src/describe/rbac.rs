@@ -90,33 +90,26 @@ fn compact(rules: &Value) -> Vec<Rule> {
             }
         }
         for url in strings(rule.get("nonResourceURLs")) {
-            let (resource, group) = (String::new(), String::new());
-            add(Rule { resource, group, urls: vec![url], names: Vec::new(), verbs: verbs.clone() });
+            for verb in &verbs {
+                let (resource, group) = (String::new(), String::new());
+                let (urls, verbs) = (vec![url.clone()], vec![verb.clone()]);
+                add(Rule { resource, group, urls, names: Vec::new(), verbs });
+            }
         }
     }
     out.sort_by_key(sort_key);
     out
 }
 
-/// The text that upstream compares: the rule in its own notation.
+/// The text that upstream compares: the rule in the notation of its Go type.
 fn sort_key(rule: &Rule) -> String {
-    let quoted = |list: &[String]| {
-        let items: Vec<String> = list.iter().map(|i| format!("\"{i}\"")).collect();
-        items.join(" ")
-    };
-    let mut text = String::from("{");
-    if !rule.group.is_empty() || !rule.resource.is_empty() {
-        text.push_str(&format!("APIGroups:[\"{}\"], ", rule.group));
-    }
-    if !rule.resource.is_empty() {
-        text.push_str(&format!("Resources:[\"{}\"], ", rule.resource));
-    }
-    if !rule.names.is_empty() {
-        text.push_str(&format!("ResourceNames:[{}], ", quoted(&rule.names)));
-    }
-    if !rule.urls.is_empty() {
-        text.push_str(&format!("NonResourceURLs:[{}], ", quoted(&rule.urls)));
-    }
-    text.push_str(&format!("Verbs:[{}]}}", quoted(&rule.verbs)));
-    text
+    let list = |items: &[String]| items.join(" ");
+    format!(
+        "&PolicyRule{{Verbs:[{}],APIGroups:[{}],Resources:[{}],ResourceNames:[{}],NonResourceURLs:[{}],}}",
+        list(&rule.verbs),
+        rule.group,
+        rule.resource,
+        list(&rule.names),
+        list(&rule.urls)
+    )
 }
