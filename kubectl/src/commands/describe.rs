@@ -164,6 +164,7 @@ async fn related(rest: &Rest, info: &Info, subject: &mut Subject) -> anyhow::Res
             let ranges = list(rest, &format!("/api/v1/namespaces/{name}/limitranges"), "", "").await;
             subject.limit_ranges = optional(ranges)?;
         }
+        ("networking.k8s.io", "Ingress") => backends(rest, namespace, subject).await,
         ("", "Node") => node(rest, name, subject).await?,
         _ => {}
     }
@@ -181,6 +182,21 @@ fn optional(list: anyhow::Result<Vec<Value>>) -> anyhow::Result<Option<Vec<Value
 fn controlled_by(object: &Value, uid: &str) -> bool {
     let owners = object.path(&["metadata", "ownerReferences"]).items();
     owners.iter().any(|o| o.get("controller").as_bool() == Some(true) && o.get("uid").str_or_empty() == uid)
+}
+
+/// The services that an ingress names.
+async fn backends(rest: &Rest, namespace: &str, subject: &mut Subject) {
+    let spec = subject.object.get("spec");
+    let paths = spec.get("rules").items().iter().flat_map(|r| r.path(&["http", "paths"]).items());
+    let all = paths.map(|p| p.get("backend")).chain(std::iter::once(spec.get("defaultBackend")));
+    let names: BTreeSet<String> = all.map(|b| b.path(&["service", "name"]).str_or_empty().to_owned()).collect();
+    for name in names.into_iter().filter(|n| !n.is_empty()) {
+        let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
+        let slices = list(rest, &path, &format!("kubernetes.io/service-name={name}"), "").await;
+        let service = rest.value(Request::get(format!("/api/v1/namespaces/{namespace}/services/{name}"))).await;
+        let both = slices.and_then(|slices| Ok((service?, slices))).map_err(|e| e.to_string());
+        subject.backends.insert(name, both);
+    }
 }
 
 async fn node(rest: &Rest, name: &str, subject: &mut Subject) -> anyhow::Result<()> {

@@ -75,23 +75,26 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         output == "plaintext" || output == "plaintext-openapiv2",
         "unrecognized format: {output}"
     );
-    let text = render(&document, &mapping, &gvr, &fields, inv.flags.get_bool("recursive"))?;
-    inv.ctx.out(&text);
+    let kind = kind_of(&document, &mapping)
+        .ok_or_else(|| anyhow::anyhow!("error: GVR ({gvr}) not found in OpenAPI schema"))?;
+    inv.ctx.out(&head(kind));
+    inv.ctx.out(&render(&document, kind, &fields, inv.flags.get_bool("recursive"))?);
     Ok(())
 }
 
-fn render(document: &Value, mapping: &Mapping, gvr: &str, fields: &[String], recursive: bool) -> anyhow::Result<String> {
-    let kind = kind_of(document, mapping)
-        .ok_or_else(|| anyhow::anyhow!("error: GVR ({gvr}) not found in OpenAPI schema"))?;
-    let mut out = String::new();
+fn head(kind: &Value) -> String {
     let text = |key: &str| kind.get(key).str_or_empty();
-    if !text("group").is_empty() {
-        out.push_str(&format!("GROUP:      {}\n", text("group")));
-    }
-    out.push_str(&format!("KIND:       {}\nVERSION:    {}\n\n", text("kind"), text("version")));
-    let schemas = document.path(&["components", "schemas"]);
-    let same = |k: &Value| ["group", "version", "kind"].iter().all(|f| k.get(f).str_or_empty() == text(f));
-    let schema = schemas
+    let group = match text("group") {
+        "" => String::new(),
+        group => format!("GROUP:      {group}\n"),
+    };
+    format!("{group}KIND:       {}\nVERSION:    {}\n\n", text("kind"), text("version"))
+}
+
+fn render(document: &Value, kind: &Value, fields: &[String], recursive: bool) -> anyhow::Result<String> {
+    let same = |k: &Value| ["group", "version", "kind"].iter().all(|f| k.get(f).str_or_empty() == kind.get(f).str_or_empty());
+    let schema = document
+        .path(&["components", "schemas"])
         .entries()
         .map(|(_, schema)| schema)
         .find(|s| s.get("x-kubernetes-group-version-kind").items().iter().any(same))
@@ -102,9 +105,7 @@ fn render(document: &Value, mapping: &Mapping, gvr: &str, fields: &[String], rec
         "error: field \"{}\" does not exist",
         fields.last().map_or("", String::as_str)
     );
-    out.push_str(&part);
-    out.push('\n');
-    Ok(out)
+    Ok(format!("{part}\n"))
 }
 
 /// The group, version and kind that the operations of the resource carry.

@@ -4,14 +4,18 @@
 mod containers;
 mod document;
 mod generic;
+mod network;
 mod node;
 mod pod;
 mod pod_resources;
+mod policy;
 pub(crate) mod rbac;
 mod service;
 mod simple;
 mod volumes;
 mod workloads;
+
+use std::collections::BTreeMap;
 
 use apimachinery::value::Value;
 
@@ -32,6 +36,8 @@ pub struct Subject {
     pub replica_sets: Vec<Value>,
     /// Endpoint slices of a service.
     pub endpoint_slices: Vec<Value>,
+    /// Services of an ingress with their endpoint slices, or why they could not be read.
+    pub backends: BTreeMap<String, Result<(Value, Vec<Value>), String>>,
     /// Lease of a node, or why there is none.
     pub lease: Option<Result<Value, String>>,
     /// Quotas of a namespace.
@@ -58,6 +64,12 @@ pub fn describe(subject: &Subject) -> String {
         ("apps", "ReplicaSet") | ("", "ReplicationController") => workloads::replica_set(subject, &mut doc),
         ("apps", "DaemonSet") => workloads::daemon_set(subject, &mut doc),
         ("apps", "StatefulSet") => workloads::stateful_set(subject, &mut doc),
+        ("batch", "CronJob") => workloads::cron_job(object, &mut doc),
+        ("networking.k8s.io", "Ingress") => network::ingress(subject, &mut doc),
+        ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(object, &mut doc),
+        ("policy", "PodDisruptionBudget") => policy::disruption_budget(object, &mut doc),
+        ("scheduling.k8s.io", "PriorityClass") => policy::priority_class(object, &mut doc),
+        ("autoscaling", "HorizontalPodAutoscaler") => policy::autoscaler(object, &mut doc),
         ("batch", "Job") => workloads::job(object, &mut doc),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rbac::binding(object, &mut doc),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => rbac::role(object, &mut doc),

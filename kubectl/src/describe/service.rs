@@ -88,7 +88,7 @@ fn port(port: &Value, slices: &[Value], doc: &mut Document) {
 }
 
 /// Up to three ready endpoints of a port.
-fn endpoints(slices: &[Value], port_name: &str) -> String {
+pub(super) fn endpoints(slices: &[Value], port_name: &str) -> String {
     const SHOWN: usize = 3;
     if slices.is_empty() {
         return "<none>".to_owned();

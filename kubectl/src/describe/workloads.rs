@@ -247,3 +247,37 @@ pub(super) fn job(object: &Value, doc: &mut Document) -> bool {
     pod_template(spec.get("template"), doc);
     true
 }
+
+pub(super) fn cron_job(object: &Value, doc: &mut Document) -> bool {
+    let (spec, status) = (object.get("spec"), object.get("status"));
+    let shown = |value: &Value| if value.is_null() { "<unset>".to_owned() } else { sprint(value) };
+    doc.head(object, true);
+    doc.labels_and_annotations(object);
+    doc.field(0, "Schedule", spec.get("schedule").str_or_empty());
+    doc.field(0, "Concurrency Policy", spec.get("concurrencyPolicy").str_or_empty());
+    doc.field(0, "Suspend", match spec.get("suspend").as_bool() {
+        None => "<unset>",
+        Some(true) => "True",
+        Some(false) => "False",
+    });
+    doc.field(0, "Time Zone", &shown(spec.get("timeZone")));
+    doc.field(0, "Successful Job History Limit", &shown(spec.get("successfulJobsHistoryLimit")));
+    doc.field(0, "Failed Job History Limit", &shown(spec.get("failedJobsHistoryLimit")));
+    let deadline = spec.get("startingDeadlineSeconds");
+    let deadline = if deadline.is_null() { "<unset>".to_owned() } else { format!("{}s", sprint(deadline)) };
+    doc.field(0, "Starting Deadline Seconds", &deadline);
+    let job = spec.path(&["jobTemplate", "spec"]);
+    let chosen = if job.has("selector") { selector(job.get("selector")) } else { "<unset>".to_owned() };
+    doc.field(0, "Selector", &chosen);
+    doc.field(0, "Parallelism", &shown(job.get("parallelism")));
+    doc.field(0, "Completions", &shown(job.get("completions")));
+    if job.has("activeDeadlineSeconds") {
+        doc.field(0, "Active Deadline Seconds", &format!("{}s", sprint(job.get("activeDeadlineSeconds"))));
+    }
+    pod_template(job.get("template"), doc);
+    let last = status.get("lastScheduleTime").as_str().map_or_else(|| "<unset>".to_owned(), rfc1123z);
+    doc.field(0, "Last Schedule Time", &last);
+    let active: Vec<&str> = status.get("active").items().iter().map(|j| j.get("name").str_or_empty()).collect();
+    doc.field(0, "Active Jobs", &if active.is_empty() { "<none>".to_owned() } else { active.join(", ") });
+    true
+}
