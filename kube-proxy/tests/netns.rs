@@ -4,6 +4,8 @@
 //! The test binary plays every part: `role_serve` runs in a pod's namespace and answers with the pod's name, `role_sync` runs
 //! in the node's and carries out a plan.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -291,7 +291,7 @@ mod tests {
         let Decision::NoFit { error, nominate } = decide("name: new\nrequests: {cpu: '1'}", &nodes) else { panic!() };
         assert_eq!(
             error.to_string(),
-            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: \
+            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s). no new claims to deallocate, preemption: 0/3 nodes are available: \
              1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
         );
         assert_eq!(nominate, Some(Nominate::Nothing));
@@ -307,7 +307,7 @@ mod tests {
         let Decision::NoFit { error, .. } = decide(&text, &nodes) else { panic!() };
         assert_eq!(
             error.to_string(),
-            "0/2 nodes are available: 1 node(s) didn't satisfy plugin(s) [NodeAffinity], 1 node(s) were unschedulable. preemption: \
+            "0/2 nodes are available: 1 node(s) didn't satisfy plugin(s) [NodeAffinity], 1 node(s) were unschedulable. no new claims to deallocate, preemption: \
              0/2 nodes are available: 2 Preemption is not helpful for scheduling."
         );
     }

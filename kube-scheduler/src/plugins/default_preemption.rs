@@ -282,7 +282,7 @@ mod tests {
         let (state, diagnosis) = diagnose(&profile, &p, &snapshot);
         let nominations = Nominations::default();
         let scope = FilterScope { profile: &profile, snapshot: &snapshot, nominations: &nominations };
-        profile.post_filter[0].post_filter(&scope, &state, &p, &diagnosis)
+        profile.post_filter.iter().find(|p| p.name() == NAME).unwrap().post_filter(&scope, &state, &p, &diagnosis)
     }
 
     const SMALL: &str = "{allocatable: {cpu: '2'}}";

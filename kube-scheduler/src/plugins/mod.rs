@@ -3,6 +3,7 @@
 
 mod default_binder;
 mod default_preemption;
+mod dynamic_resources;
 mod image_locality;
 mod inter_pod_affinity;
 mod node_affinity;
@@ -93,6 +94,7 @@ pub fn registry() -> Vec<Entry> {
         entry(inter_pod_affinity::NAME, 2, |args, handle| {
             Ok(Arc::new(inter_pod_affinity::InterPodAffinity::new(&args.inter_pod_affinity, handle)))
         }),
+        entry(dynamic_resources::NAME, 0, |_, _| Ok(Arc::new(dynamic_resources::DynamicResources))),
         entry(default_preemption::NAME, 0, |args, handle| {
             Ok(Arc::new(default_preemption::DefaultPreemption::new(&args.preemption, handle)))
         }),
