@@ -3,6 +3,14 @@
 //! rcgen makes authorities and serving certificates; certificates with several organizations (groups) are written by
 //! [`sign`], because rcgen keeps one value per attribute.
 
+mod der;
+mod keys;
+mod names;
+mod request;
+mod sign;
+#[cfg(test)]
+mod tests;
+
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -12,6 +20,46 @@ use rcgen::{
 };
 
 use crate::tls::TlsError;
+
+pub use keys::{PrivateKey, pem};
+pub use names::Subject;
+pub use request::CertRequest;
+pub use sign::Authority;
+
+/// Why a key, a request or a certificate cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// PEM without what was looked for.
+    #[error("cannot parse PEM")]
+    Parse(#[source] TlsError),
+    /// A key of an unknown kind, or a failed signature.
+    #[error("cannot use the key")]
+    Key(#[source] rustls::Error),
+    /// A key that does not give its public part or knows no common signature algorithm.
+    #[error("unsupported key")]
+    PublicKey,
+    /// No key could be made.
+    #[error("cannot generate a key")]
+    Generate,
+    /// A malformed request or certificate.
+    #[error("{0}")]
+    Request(String),
+    /// A usage that certificates.k8s.io does not know.
+    #[error("unrecognized usage value: {0:?}")]
+    Usage(String),
+    /// The authority has ended.
+    #[error("the signer has expired: NotAfter={0}")]
+    Expired(jiff::Timestamp),
+}
 
 const SELF_SIGNED_DAYS: i64 = 365;
 

@@ -1,6 +1,7 @@
 //! The list of all controllers. A new one is a folder here, a `mod` line and its `start` in the table.
 
 mod clusterrole_aggregation;
+mod csr;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -12,6 +13,7 @@ mod replicaset;
 mod root_ca;
 mod serviceaccount;
 mod taint_eviction;
+mod token;
 
 use std::collections::BTreeSet;
 
@@ -54,9 +56,9 @@ struct Descriptor {
 #[rustfmt::skip]
 const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "bootstrap-signer-controller", alias: "bootstrapsigner", default_on: false, gates: &[], cloud: false, start: None },
-    Descriptor { name: "certificatesigningrequest-approving-controller", alias: "csrapproving", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "certificatesigningrequest-cleaner-controller", alias: "csrcleaner", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "certificatesigningrequest-signing-controller", alias: "csrsigning", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "certificatesigningrequest-approving-controller", alias: "csrapproving", default_on: true, gates: &[], cloud: false, start: Some(csr::start_approving) },
+    Descriptor { name: "certificatesigningrequest-cleaner-controller", alias: "csrcleaner", default_on: true, gates: &[], cloud: false, start: Some(csr::start_cleaning) },
+    Descriptor { name: "certificatesigningrequest-signing-controller", alias: "csrsigning", default_on: true, gates: &[], cloud: false, start: Some(csr::start_signing) },
     Descriptor { name: "cloud-node-lifecycle-controller", alias: "cloud-node-lifecycle", default_on: true, gates: &[], cloud: true, start: None },
     Descriptor { name: "clusterrole-aggregation-controller", alias: "clusterrole-aggregation", default_on: true, gates: &[], cloud: false, start: Some(clusterrole_aggregation::start) },
     Descriptor { name: "cronjob-controller", alias: "cronjob", default_on: true, gates: &[], cloud: false, start: None },
@@ -95,7 +97,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "service-cidr-controller", alias: "", default_on: true, gates: &["MultiCIDRServiceAllocator"], cloud: false, start: None },
     Descriptor { name: "service-lb-controller", alias: "service", default_on: true, gates: &[], cloud: true, start: None },
     Descriptor { name: "serviceaccount-controller", alias: "serviceaccount", default_on: true, gates: &[], cloud: false, start: Some(serviceaccount::start) },
-    Descriptor { name: "serviceaccount-token-controller", alias: "serviceaccount-token", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "serviceaccount-token-controller", alias: "serviceaccount-token", default_on: true, gates: &[], cloud: false, start: Some(token::start) },
     Descriptor { name: "statefulset-controller", alias: "statefulset", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "storage-version-migrator-controller", alias: "svm", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "storageversion-garbage-collector-controller", alias: "storage-version-gc", default_on: true, gates: &["APIServerIdentity", "StorageVersionAPI"], cloud: false, start: None },
