@@ -8,6 +8,7 @@ mod context;
 mod controllers;
 mod discovery;
 mod events;
+mod history;
 mod pods;
 mod runner;
 mod selector;

@@ -1,11 +1,14 @@
 //! The list of all controllers. A new one is a folder here, a `mod` line and its `start` in the table.
 
 mod clusterrole_aggregation;
+mod cronjob;
 mod csr;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
 mod garbage_collector;
+mod job;
 mod namespace;
 mod node_lifecycle;
 mod pod_gc;
@@ -14,6 +17,7 @@ mod root_ca;
 mod serviceaccount;
 mod taint_eviction;
 mod token;
+mod ttl_after_finished;
 
 use std::collections::BTreeSet;
 
@@ -61,8 +65,8 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "certificatesigningrequest-signing-controller", alias: "csrsigning", default_on: true, gates: &[], cloud: false, start: Some(csr::start_signing) },
     Descriptor { name: "cloud-node-lifecycle-controller", alias: "cloud-node-lifecycle", default_on: true, gates: &[], cloud: true, start: None },
     Descriptor { name: "clusterrole-aggregation-controller", alias: "clusterrole-aggregation", default_on: true, gates: &[], cloud: false, start: Some(clusterrole_aggregation::start) },
-    Descriptor { name: "cronjob-controller", alias: "cronjob", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "daemonset-controller", alias: "daemonset", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "cronjob-controller", alias: "cronjob", default_on: true, gates: &[], cloud: false, start: Some(cronjob::start) },
+    Descriptor { name: "daemonset-controller", alias: "daemonset", default_on: true, gates: &[], cloud: false, start: Some(daemonset::start) },
     Descriptor { name: "deployment-controller", alias: "deployment", default_on: true, gates: &[], cloud: false, start: Some(deployment::start) },
     Descriptor { name: "device-taint-eviction-controller", alias: "", default_on: true, gates: &["DynamicResourceAllocation", "DRADeviceTaints"], cloud: false, start: None },
     Descriptor { name: "disruption-controller", alias: "disruption", default_on: true, gates: &[], cloud: false, start: None },
@@ -72,7 +76,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "ephemeral-volume-controller", alias: "ephemeral-volume", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "garbage-collector-controller", alias: "garbagecollector", default_on: true, gates: &[], cloud: false, start: Some(garbage_collector::start) },
     Descriptor { name: "horizontal-pod-autoscaler-controller", alias: "horizontalpodautoscaling", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "job-controller", alias: "job", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "job-controller", alias: "job", default_on: true, gates: &[], cloud: false, start: Some(job::start) },
     Descriptor { name: "kube-apiserver-serving-clustertrustbundle-publisher-controller", alias: "", default_on: true, gates: &["ClusterTrustBundle"], cloud: false, start: None },
     Descriptor { name: "legacy-serviceaccount-token-cleaner-controller", alias: "legacy-service-account-token-cleaner", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "namespace-controller", alias: "namespace", default_on: true, gates: &[], cloud: false, start: Some(namespace::start) },
@@ -103,7 +107,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "storageversion-garbage-collector-controller", alias: "storage-version-gc", default_on: true, gates: &["APIServerIdentity", "StorageVersionAPI"], cloud: false, start: None },
     Descriptor { name: "taint-eviction-controller", alias: "", default_on: true, gates: &["SeparateTaintEvictionController"], cloud: false, start: Some(taint_eviction::start) },
     Descriptor { name: "token-cleaner-controller", alias: "tokencleaner", default_on: false, gates: &[], cloud: false, start: None },
-    Descriptor { name: "ttl-after-finished-controller", alias: "ttl-after-finished", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "ttl-after-finished-controller", alias: "ttl-after-finished", default_on: true, gates: &[], cloud: false, start: Some(ttl_after_finished::start) },
     Descriptor { name: "ttl-controller", alias: "ttl", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "validatingadmissionpolicy-status-controller", alias: "", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "volumeattributesclass-protection-controller", alias: "", default_on: true, gates: &["VolumeAttributesClass"], cloud: false, start: None },
