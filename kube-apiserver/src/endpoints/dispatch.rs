@@ -51,9 +51,8 @@ impl Scope {
 
     /// What the endpoint can do, for negotiation.
     pub fn endpoint(&self, list: bool) -> Endpoint {
-        let scale = self.info.subresource == "scale";
         let crd_status = &*self.store.resource.group == "apiextensions.k8s.io" && !self.info.subresource.is_empty();
-        let tables = !scale && !crd_status;
+        let tables = !crd_status;
         Endpoint { tables, list, protobuf: !self.is_json_only(), routed: self.store.resource.info.is_some() }
     }
 

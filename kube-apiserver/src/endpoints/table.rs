@@ -48,7 +48,7 @@ pub fn include(scope: &Scope) -> Result<Include, ApiError> {
 pub fn of_object(scope: &Scope, object: Value, version: &str, output: &Output) -> Result<Vec<u8>, ApiError> {
     let include = include(scope)?;
     let revision = object.path(&["metadata", "resourceVersion"]).clone();
-    let mut table = empty(scope, version, &object_columns(scope, &object));
+    let mut table = empty(version, columns(scope));
     if !revision.is_null() {
         table.set_path(&["metadata", "resourceVersion"], revision);
     }
@@ -66,7 +66,7 @@ pub fn of_list(scope: &Scope, list: &List, version: &str, output: &Output) -> Re
     for entry in &list.entries {
         rows.push(row(scope, scope.store.object(&entry.raw)?, include, version));
     }
-    let mut table = empty(scope, version, &object_columns(scope, &Value::Null));
+    let mut table = empty(version, columns(scope));
     let meta = table.field_mut("metadata");
     meta.set("resourceVersion", list.revision.to_string());
     if !list.continue_token.is_empty() {
@@ -76,6 +76,45 @@ pub fn of_list(scope: &Scope, list: &List, version: &str, output: &Output) -> Re
         meta.set("remainingItemCount", remaining);
     }
     table.set("rows", Value::List(rows));
+    render(&table, version, output)
+}
+
+/// A table of a scale.
+///
+/// # Errors
+/// 400 for bad options.
+pub fn of_scale(scope: &Scope, scale: &Value, version: &str, output: &Output) -> Result<Vec<u8>, ApiError> {
+    let include = include(scope)?;
+    let columns = [("Name", "string"), ("Desired", "integer"), ("Available", "integer"), ("Age", "string")];
+    let columns: Vec<Value> = columns.iter().map(|(name, ty)| column(name, ty, "", 0)).collect();
+    let mut table = empty(version, columns);
+    let meta = scale.get("metadata");
+    table.set_path(&["metadata", "resourceVersion"], meta.get("resourceVersion").clone());
+    let count = |part: &str| Value::Int(scale.path(&[part, "replicas"]).as_i64().unwrap_or(0));
+    let cells = vec![
+        meta.get("name").clone(),
+        count("spec"),
+        count("status"),
+        Value::from(crate::registry::columns::age_of(scale, Timestamp::now())),
+    ];
+    let mut row = value!({"cells": Value::List(cells)});
+    let shown = match include {
+        Include::None => Value::Null,
+        Include::Object => scale.clone(),
+        Include::Metadata => value!({
+            "apiVersion": format!("meta.k8s.io/{version}"),
+            "kind": "PartialObjectMetadata",
+            "metadata": meta.clone(),
+        }),
+    };
+    if !shown.is_null() {
+        let (api_version, kind) = match include {
+            Include::Object => ("autoscaling/v1", "Scale"),
+            _ => ("meta.k8s.io/v1", "PartialObjectMetadata"),
+        };
+        row.set("object", raw_json(&shown, schema::kind(api_version, kind).expect("the type is in the table")));
+    }
+    table.set("rows", Value::List(vec![row]));
     render(&table, version, output)
 }
 
@@ -92,8 +131,8 @@ pub fn of_event(
     out: &mut Vec<u8>,
 ) -> Result<(), ApiError> {
     let object = scope.store.object(raw)?;
-    let columns = if headers { object_columns(scope, &object) } else { Vec::new() };
-    let mut table = empty(scope, version, &columns);
+    let columns = if headers { columns(scope) } else { Vec::new() };
+    let mut table = empty(version, columns);
     table.set_path(&["metadata", "resourceVersion"], object.path(&["metadata", "resourceVersion"]).clone());
     table.set("rows", Value::List(vec![row(scope, object, include, version)]));
     let api_version = format!("meta.k8s.io/{version}");
@@ -108,24 +147,33 @@ fn render(table: &Value, version: &str, output: &Output) -> Result<Vec<u8>, ApiE
     encode::render(table, ty, output)
 }
 
-fn empty(_scope: &Scope, version: &str, columns: &[Value]) -> Value {
+fn column(name: &str, ty: &str, format: &str, priority: i32) -> Value {
+    value!({"name": name, "type": ty, "format": format, "description": "", "priority": priority})
+}
+
+/// An object as JSON that is part of another document.
+fn raw_json(object: &Value, ty: &schema::Type) -> Value {
+    let mut text = Vec::new();
+    json::encode(object, ty, &mut text);
+    Value::Raw(String::from_utf8(text).expect("JSON is UTF-8").into())
+}
+
+fn empty(version: &str, columns: Vec<Value>) -> Value {
     value!({
         "apiVersion": format!("meta.k8s.io/{version}"),
         "kind": "Table",
         "metadata": {},
-        "columnDefinitions": Value::List(columns.to_vec()),
+        "columnDefinitions": Value::List(columns),
         "rows": [],
     })
 }
 
-fn object_columns(scope: &Scope, _object: &Value) -> Vec<Value> {
-    let column = |name: &str, ty: &str, format: &str, priority: i32| value!({"name": name, "type": ty, "format": format, "description": "", "priority": priority});
-    let defaults = || vec![column("Name", "string", "name", 0), column("Created At", "date", "", 0)];
+fn columns(scope: &Scope) -> Vec<Value> {
     match scope.store.resource.info {
         Some(info) if !info.columns.is_empty() => {
             info.columns.iter().map(|c| column(c.name, c.ty, c.format, c.priority)).collect()
         }
-        _ => defaults(),
+        _ => vec![column("Name", "string", "name", 0), column("Created At", "date", "", 0)],
     }
 }
 
@@ -145,9 +193,6 @@ fn row(scope: &Scope, object: Value, include: Include, version: &str) -> Value {
         Include::Object => &*scope.served.schema,
         _ => schema::kind("meta.k8s.io/v1", "PartialObjectMetadata").expect("the type is in the table"),
     };
-    let mut text = Vec::new();
-    json::encode(&shown, schema, &mut text);
-    let text = String::from_utf8(text).expect("JSON is UTF-8");
-    row.set("object", Value::Raw(text.into()));
+    row.set("object", raw_json(&shown, schema));
     row
 }

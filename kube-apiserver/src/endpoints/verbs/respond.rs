@@ -43,8 +43,15 @@ pub fn object(scope: &Scope, code: StatusCode, object: Value, output: &Output) -
     Ok(responses::bytes(code, body, output, &scope.headers))
 }
 
-/// Answers with a tree of any static type, with apiVersion and kind.
+/// Answers with a tree of any static type, with apiVersion and kind. Of these only scales have a table form.
 pub fn other(scope: &Scope, code: StatusCode, value: &Value, output: &Output) -> Result<Response<Body>, ApiError> {
+    if let Some(convert) = output.convert.as_ref().filter(|c| c.kind == "Table") {
+        if value.get("kind").as_str() != Some("Scale") {
+            return Err(ApiError::not_acceptable(&["application/json", "application/yaml"]));
+        }
+        let body = table::of_scale(scope, value, &convert.version, output)?;
+        return Ok(responses::bytes(code, body, output, &scope.headers));
+    }
     let (api_version, kind) = (value.get("apiVersion").str_or_empty(), value.get("kind").str_or_empty());
     let ty = schema::kind(api_version, kind)
         .ok_or_else(|| ApiError::internal(format!("no type {kind} in {api_version}")))?;

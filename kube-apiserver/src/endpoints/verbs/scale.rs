@@ -14,6 +14,7 @@ use super::admission::Admission;
 use super::managed_fields::ScaleOwners;
 use crate::registry::store::{Guard, Updater};
 use crate::registry::strategy::RequestContext;
+use crate::storage::StorageError;
 
 /// Group and version of the kind.
 pub const API_VERSION: &str = "autoscaling/v1";
@@ -111,8 +112,10 @@ impl Updater for Scaling<'_> {
         if let Some(uid) = wanted.path(&["metadata", "uid"]).as_str().filter(|u| !u.is_empty()) {
             let has = meta.get("uid").str_or_empty();
             if has != uid {
-                let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {has}");
-                return Err(ApiError::conflict(&self.cx.group, &self.cx.resource.plural, &self.cx.name, why));
+                let message = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {has}");
+                let store = &self.scope.store;
+                let key = format!("{}{}", store.cache.prefix(), store.key(&self.cx.namespace, &self.cx.name));
+                return Err(self.scope.about().error(StorageError::Precondition { key, message }));
             }
         }
         match owners.of_object(&wanted) {

@@ -6,9 +6,10 @@ use apimachinery::field::Errors;
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
 use apimachinery::{names, object_meta};
+use bytes::Bytes;
 use rand::Rng;
 
-use super::{Guard, Store, with_revision};
+use super::{Guard, Store};
 use crate::registry::admit::Admitted;
 
 use crate::registry::strategy::RequestContext;
@@ -166,16 +167,20 @@ impl Store {
             self.write_new(cx, &key, &object).await.map(Some)
         };
         match written {
-            Ok(Some(revision)) => Ok(with_revision(object, revision)),
+            Ok(Some(raw)) => self.object(&raw),
             Ok(None) => Ok(object),
             Err(StorageError::Exists { .. }) => Err(self.exists(cx, &key, &object).await),
             Err(e) => Err(self.about(cx, &name).error(e)),
         }
     }
 
-    async fn write_new(&self, cx: &RequestContext, key: &str, object: &Value) -> Result<i64, StorageError> {
+    /// Writes the key; returns the object as it was written, which knows no empty lists.
+    async fn write_new(&self, cx: &RequestContext, key: &str, object: &Value) -> Result<Bytes, StorageError> {
         let lease = self.lease(cx).await?;
-        self.etcd.create(&self.full_key(key), self.stored.encode(object), lease).await
+        let data = self.stored.encode(object);
+        let full_key = self.full_key(key);
+        let revision = self.etcd.create(&full_key, data.clone(), lease).await?;
+        self.as_written(&full_key, &data, revision)
     }
 
     /// 409, with a hint if the object that is in the way is going.

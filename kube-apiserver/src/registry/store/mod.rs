@@ -228,6 +228,13 @@ impl Store {
         Ok(Existing { raw, revision: kv.mod_revision })
     }
 
+    /// Bytes that were just written, in the cache's form.
+    fn as_written(&self, full_key: &str, data: &[u8], revision: i64) -> Result<Bytes, StorageError> {
+        self.stored
+            .to_cached(data, revision.cast_unsigned())
+            .map_err(|e| StorageError::Corrupt { key: full_key.to_owned(), source: Box::new(e) })
+    }
+
     fn cached_existing(&self, key: &str) -> Option<Existing> {
         let entry = self.cache.get(key)?;
         Some(Existing { raw: entry.raw.clone(), revision: entry.rv.cast_signed() })
@@ -326,8 +333,11 @@ impl Store {
                 return Ok(new);
             }
             let lease = self.lease(cx).await.map_err(api)?;
-            match self.etcd.update(&full_key, data, revision, lease).await.map_err(api)? {
-                Written::Done(revision) => return Ok(with_revision(new, revision)),
+            match self.etcd.update(&full_key, data.clone(), revision, lease).await.map_err(api)? {
+                Written::Done(revision) => {
+                    let raw = self.as_written(&full_key, &data, revision).map_err(api)?;
+                    return self.object(&raw).map_err(Stop::Error);
+                }
                 Written::Stale(now) => {
                     existing = now.map(|kv| self.existing(&kv)).transpose().map_err(api)?;
                     fresh = true;
