@@ -174,13 +174,14 @@ impl Api {
         let informers = Informers::new(self.client.clone(), stop.clone());
         let pods: Reader<Pod> = informers.reader_with(InformerOptions::fields(format!("spec.nodeName={node}")));
         task::spawn("api-source", sources::api::run(pods.clone(), sets));
-        task::spawn("mirror-pods", sources::mirror::delete_orphans(pods, workers.clone()));
+        workers.machinery().mirror.set_pods(pods.clone());
+        task::spawn("mirror-pods", sources::mirror::follow(pods.clone(), workers.clone()));
         let services: Reader<Service> = informers.reader();
         let source = services.clone();
         workers.machinery().objects.set_services(Box::new(move || source.is_synced().then(|| source.list())));
         let check = workers.clone();
         let could_run: RunningCheck = Box::new(move |uid| check.could_have_running_containers(uid));
-        let publisher = Publisher::new(Arc::clone(&workers.machinery().statuses), self.client.clone(), could_run);
+        let publisher = Publisher::new(Arc::clone(&workers.machinery().statuses), self.client.clone(), pods, could_run);
         task::spawn("status-publisher", publisher.run());
         let (client, register_node) = (self.heartbeats.clone(), options.config.register_node);
         let seconds = options.config.node_lease_duration_seconds;

@@ -137,7 +137,8 @@ impl World {
         );
         fs::write(self.folder.join("kubelet.yaml"), config).expect("written");
         let (config, root, certs) = (self.path("kubelet.yaml"), self.path("kubelet"), self.path("pki"));
-        let args = ["--config", &config, "--root-dir", &root, "--cert-dir", &certs, "--hostname-override", "node", "-v=4"];
+        let args =
+            ["--config", &config, "--root-dir", &root, "--cert-dir", &certs, "--hostname-override", "node", "-v=4"];
         self.kubelet = Some(self.start(env!("CARGO_BIN_EXE_kubelet"), &args, "kubelet.log"));
     }
 
@@ -205,7 +206,8 @@ impl Drop for World {
             let _best_effort = Command::new("umount").args(["-l", mount]).output();
         }
         let _best_effort = Command::new("ip").args(["netns", "del", &self.netns]).output();
-        let find = format!("find /sys/fs/cgroup -depth -type d -path '*/{}*' -exec rmdir {{}} + 2>/dev/null", self.netns);
+        let find =
+            format!("find /sys/fs/cgroup -depth -type d -path '*/{}*' -exec rmdir {{}} + 2>/dev/null", self.netns);
         let _best_effort = Command::new("sh").args(["-c", &find]).output();
         let _best_effort = fs::remove_dir_all(&self.folder);
     }

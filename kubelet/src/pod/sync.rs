@@ -129,7 +129,9 @@ pub async fn sync(cx: &Machinery, pod: &Arc<Pod>, memory: &mut Memory) -> Result
         return Err(SyncError::Network(network_error));
     }
     ensure_cgroup(cx, pod)?;
-    cx.mirror.reconcile(pod).await;
+    if cx.mirror.reconcile(pod).await {
+        cx.statuses.retry(pod.uid());
+    }
     make_folders(cx, pod)?;
     let around = cx.surroundings(pod, &observed);
     let mounted = set_up_volumes(cx, pod, &around, memory).await?;

@@ -126,6 +126,14 @@ impl Statuses {
         self.store(&pod, status, false, false);
     }
 
+    /// Makes the status of a pod be written once more, such as for a new mirror.
+    pub fn retry(&self, uid: &str) {
+        if let Some(entry) = self.entries.lock().get_mut(uid) {
+            entry.published = 0;
+        }
+        self.changed.notify_one();
+    }
+
     /// Forgets a pod that is gone.
     pub fn remove(&self, uid: &str) {
         self.entries.lock().remove(uid);

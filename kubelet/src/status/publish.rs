@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use component_base::Reader;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
+use tokio::time::MissedTickBehavior;
 
 use super::patch::status_patch;
 use super::{Entry, Statuses};
@@ -24,25 +26,26 @@ pub type RunningCheck = Box<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct Publisher {
     statuses: Arc<Statuses>,
     client: Client,
+    pods: Reader<Pod>,
     could_run: RunningCheck,
 }
 
 impl Publisher {
-    /// Writes through `client`.
-    pub fn new(statuses: Arc<Statuses>, client: Client, could_run: RunningCheck) -> Self {
-        Self { statuses, client, could_run }
+    /// Writes through `client`; `pods` are those of this node, as the API has them.
+    pub fn new(statuses: Arc<Statuses>, client: Client, pods: Reader<Pod>, could_run: RunningCheck) -> Self {
+        Self { statuses, client, pods, could_run }
     }
 
     /// Writes until the kubelet ends.
     pub async fn run(self) {
+        let mut all = tokio::time::interval(INTERVAL);
+        all.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let timed_out = tokio::time::timeout(INTERVAL, self.statuses.changed.notified()).await.is_err();
-            let due: Vec<(String, Entry)> = {
-                let entries = self.statuses.entries.lock();
-                let is_due = |entry: &Entry| entry.version > entry.published || (timed_out && entry.finished);
-                entries.iter().filter(|(_, entry)| is_due(entry)).map(|(uid, e)| (uid.clone(), e.clone())).collect()
+            let compare = tokio::select! {
+                () = self.statuses.changed.notified() => false,
+                _ = all.tick() => true,
             };
-            for (uid, entry) in due {
+            for (uid, entry) in self.due(compare) {
                 if let Err(error) = self.publish(&uid, &entry).await {
                     tracing::debug!(
                         namespace = entry.pod.namespace(), name = entry.pod.name(), uid, %error,
@@ -51,6 +54,25 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    /// Statuses that were not written, and with `compare` those that the API has otherwise: somebody else wrote there,
+    /// or a pod that has ended is still to be deleted.
+    fn due(&self, compare: bool) -> Vec<(String, Entry)> {
+        let entries = self.statuses.entries.lock();
+        let differs = |uid: &str, entry: &Entry| {
+            let known = self.pods.get(entry.pod.namespace(), entry.pod.name());
+            known.is_some_and(|pod| {
+                is_same(uid, &pod) && {
+                    let merged = merge(&pod, &entry.status, (self.could_run)(uid));
+                    status_patch(uid, pod.status(), &merged).is_some()
+                }
+            })
+        };
+        let is_due = |uid: &str, entry: &Entry| {
+            entry.version > entry.published || (compare && (entry.finished || differs(uid, entry)))
+        };
+        entries.iter().filter(|(uid, entry)| is_due(uid, entry)).map(|(uid, e)| (uid.clone(), e.clone())).collect()
     }
 
     async fn publish(&self, uid: &str, entry: &Entry) -> Result<(), kube::Error> {
