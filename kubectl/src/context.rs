@@ -25,7 +25,11 @@ pub fn global_flags(flags: &mut FlagSet) {
     flags.string("as", "", "", "User to act as for this operation, a regular user or a service account");
     flags.array("as-group", "", "Group to act as for this operation; may be given several times");
     flags.string("as-uid", "", "", "UID to act as for this operation");
-    flags.array("as-user-extra", "", "User extras to act with for this operation, as key=value; may be given several times");
+    flags.array(
+        "as-user-extra",
+        "",
+        "User extras to act with for this operation, as key=value; may be given several times",
+    );
     flags.string("cache-dir", "", &cache_dir(), "Default cache directory");
     flags.string("certificate-authority", "", "", "File with the certificate of the certificate authority");
     flags.string("client-certificate", "", "", "File with a client certificate for TLS");
@@ -33,7 +37,12 @@ pub fn global_flags(flags: &mut FlagSet) {
     flags.string("cluster", "", "", "Name of the kubeconfig cluster to use");
     flags.string("context", "", "", "Name of the kubeconfig context to use");
     flags.bool("disable-compression", "", false, "Do not ask the server for compressed answers");
-    flags.bool("insecure-skip-tls-verify", "", false, "Do not check the server's certificate; this makes the connection insecure");
+    flags.bool(
+        "insecure-skip-tls-verify",
+        "",
+        false,
+        "Do not check the server's certificate; this makes the connection insecure",
+    );
     flags.string("kubeconfig", "", "", "Path of the kubeconfig file to use for this command");
     flags.string("kuberc", "", "", "Path of the kuberc file to use for preferences");
     flags.int("log-flush-frequency", 64, 0, "Maximum time between log flushes").hide();
@@ -42,7 +51,12 @@ pub fn global_flags(flags: &mut FlagSet) {
     flags.string("password", "", "", "Password for basic authentication to the API server");
     flags.string("profile", "", "none", "Name of a profile to capture");
     flags.string("profile-output", "", "profile.pprof", "Name of the file to write the profile to");
-    flags.string("request-timeout", "", "0", "Time to wait for a single server request, as 1s, 2m or 3h; 0 means no limit");
+    flags.string(
+        "request-timeout",
+        "",
+        "0",
+        "Time to wait for a single server request, as 1s, 2m or 3h; 0 means no limit",
+    );
     flags.string("server", "s", "", "Address and port of the Kubernetes API server");
     flags.string("tls-server-name", "", "", "Name to check the server's certificate against, instead of the host name");
     flags.string("token", "", "", "Bearer token for authentication to the API server");
@@ -50,7 +64,12 @@ pub fn global_flags(flags: &mut FlagSet) {
     flags.string("username", "", "", "Username for basic authentication to the API server");
     flags.int("v", 64, 0, "Number for the log level verbosity").letter('v');
     flags.string("vmodule", "", "", "Comma-separated list of pattern=N settings for file-filtered logging");
-    flags.bool("warnings-as-errors", "", false, "Treat warnings from the server as errors and exit with a non-zero exit code");
+    flags.bool(
+        "warnings-as-errors",
+        "",
+        false,
+        "Treat warnings from the server as errors and exit with a non-zero exit code",
+    );
 }
 
 fn cache_dir() -> String {

@@ -225,9 +225,7 @@ pub fn report(error: &anyhow::Error) -> (String, i32) {
         }
         Some(Failure::Status(status)) if status.reason == "Invalid" => (invalid_text(status), 1),
         Some(Failure::Configuration(errors)) => (configuration_text(errors), 1),
-        Some(Failure::NoResource { resource, group, version }) => {
-            (no_resource_text(resource, group, version), 1)
-        }
+        Some(Failure::NoResource { resource, group, version }) => (no_resource_text(resource, group, version), 1),
         _ => {
             let text = standard_message(error).unwrap_or_else(|| {
                 let text = error.to_string();
@@ -316,17 +314,16 @@ pub fn message_for(error: &anyhow::Error) -> String {
 
 fn standard_message(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref::<Failure>()? {
-        Failure::Status(status) if status.reason == "Unauthorized" => Some(format!(
-            "error: You must be logged in to the server ({})",
-            status.message
-        )),
+        Failure::Status(status) if status.reason == "Unauthorized" => {
+            Some(format!("error: You must be logged in to the server ({})", status.message))
+        }
         Failure::Status(status) if !status.reason.is_empty() => {
             Some(format!("Error from server ({}): {}", status.reason, status.message))
         }
         Failure::Status(status) => Some(format!("Error from server: {}", status.message)),
-        Failure::Connection { host, reason, .. } if reason.contains("connection refused") => Some(format!(
-            "The connection to the server {host} was refused - did you specify the right host or port?"
-        )),
+        Failure::Connection { host, reason, .. } if reason.contains("connection refused") => {
+            Some(format!("The connection to the server {host} was refused - did you specify the right host or port?"))
+        }
         Failure::Connection { reason, .. } => Some(format!("Unable to connect to the server: {reason}")),
         _ => None,
     }

@@ -33,12 +33,7 @@ pub fn read(path: &str) -> anyhow::Result<Vec<u8>> {
 
 /// Replaces a file's content, readable by the owner alone.
 pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(content)
 }
 

@@ -9,7 +9,12 @@ use crate::cli::quote::quote;
 /// Declares `-f`, `-k` and `-R`.
 pub fn filename_flags(flags: &mut FlagSet, usage: &'static str) {
     flags.slice("filename", "f", "", usage);
-    flags.string("kustomize", "k", "", "Process the kustomization directory. This flag can't be used together with -f or -R.");
+    flags.string(
+        "kustomize",
+        "k",
+        "",
+        "Process the kustomization directory. This flag can't be used together with -f or -R.",
+    );
     flags.bool("recursive", "R", false, "Process the directory used in -f, --filename recursively.");
 }
 
@@ -34,7 +39,12 @@ pub fn field_manager_flag(flags: &mut FlagSet, default: &str) {
 
 /// Declares `--save-config`.
 pub fn save_config_flag(flags: &mut FlagSet) {
-    flags.bool("save-config", "", false, "If true, the configuration of current object will be saved in its annotation, for a later kubectl apply.");
+    flags.bool(
+        "save-config",
+        "",
+        false,
+        "If true, the configuration of current object will be saved in its annotation, for a later kubectl apply.",
+    );
 }
 
 /// Declares `-l`.
@@ -81,7 +91,9 @@ impl DryRun {
                     anyhow::bail!("Invalid dry-run value ({text}). Must be \"none\", \"server\", or \"client\".");
                 };
                 let better = if on { "client" } else { "none" };
-                crate::klog::warning(&format!("--dry-run={text} is deprecated (boolean value) and can be replaced with --dry-run={better}."));
+                crate::klog::warning(&format!(
+                    "--dry-run={text} is deprecated (boolean value) and can be replaced with --dry-run={better}."
+                ));
                 Ok(if on { Self::Client } else { Self::None })
             }
         }

@@ -121,12 +121,7 @@ pub fn choose_container<'p>(pod: &'p Value, name: &str, quiet: bool) -> anyhow::
     let meta = pod.get("metadata");
     let text = |key: &str| meta.get(key).str_or_empty();
     let all = pod.path(&["spec", "containers"]).items();
-    anyhow::ensure!(
-        !all.is_empty(),
-        "pod {}/{} does not have any containers",
-        text("namespace"),
-        text("name")
-    );
+    anyhow::ensure!(!all.is_empty(), "pod {}/{} does not have any containers", text("namespace"), text("name"));
     let annotated = meta.path(&["annotations", "kubectl.kubernetes.io/default-container"]).str_or_empty();
     let wanted = if name.is_empty() { annotated } else { name };
     if !wanted.is_empty() {

@@ -75,7 +75,15 @@ async fn start(command: &'static Command, invocation: Invocation) -> anyhow::Res
         let words = crate::cli::quote::quote(&invocation.args.join(" "));
         return Err(invocation.usage_error(format!("unknown command {words}")));
     }
-    print!("{}", cli::help_text(&invocation.path, GROUPS));
-    // A group without a subcommand shows its help and fails, the root does not.
-    if invocation.path.len() > 1 { Err(Failure::Exit(1).into()) } else { Ok(()) }
+    let help = cli::help_text(&invocation.path, GROUPS);
+    // A group without a subcommand shows its help and fails; the root and a few others differ.
+    match invocation.path.last().map_or("", |c| c.name) {
+        "kubectl" | "certificate" => {
+            print!("{help}");
+            return Ok(());
+        }
+        "rollout" => print!("{help}"),
+        _ => eprint!("{help}"),
+    }
+    Err(Failure::Exit(1).into())
 }

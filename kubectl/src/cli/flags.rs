@@ -223,8 +223,7 @@ impl FlagSet {
 
     /// The last value given, or the default; empty if the command has no such flag.
     pub fn str(&self, name: &str) -> &str {
-        self.lookup(name)
-            .map_or("", |f| f.values.last().map_or(f.default.as_str(), String::as_str))
+        self.lookup(name).map_or("", |f| f.values.last().map_or(f.default.as_str(), String::as_str))
     }
 
     /// The value of a boolean flag; false if the command has no such flag.
@@ -340,9 +339,7 @@ impl FlagSet {
                 continue;
             }
             let value = if after.is_empty() {
-                rest.next()
-                    .cloned()
-                    .ok_or_else(|| FlagError::ShortNeedsValue { short, rest: left.to_owned() })?
+                rest.next().cloned().ok_or_else(|| FlagError::ShortNeedsValue { short, rest: left.to_owned() })?
             } else {
                 after.to_owned()
             };
@@ -499,7 +496,10 @@ mod tests {
                 "--replicas=x",
                 "invalid argument \"x\" for \"--replicas\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
             ),
-            ("-i=x", "invalid argument \"x\" for \"-i, --stdin\" flag: strconv.ParseBool: parsing \"x\": invalid syntax"),
+            (
+                "-i=x",
+                "invalid argument \"x\" for \"-i, --stdin\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
+            ),
         ] {
             assert_eq!(parse(line).err().map(|e| e.to_string()).as_deref(), Some(text), "{line}");
         }

@@ -92,12 +92,7 @@ fn group_lists(visible: &[&&Command], groups: &[(&str, &[&str])]) -> String {
 }
 
 fn indent_example(example: &str) -> String {
-    example
-        .trim()
-        .lines()
-        .map(|line| format!("  {}", line.trim()).trim_end().to_owned())
-        .collect::<Vec<_>>()
-        .join("\n")
+    example.trim().lines().map(|line| format!("  {}", line.trim()).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 /// The flags with defaults and descriptions, as the `Options:` section shows them.

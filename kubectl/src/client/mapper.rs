@@ -143,7 +143,7 @@ impl Mapper {
         if let Some(found) = self.all().find(|c| exact(c) && named(c) && fits(c)) {
             return Some(found.mapping());
         }
-        let short = |c: &Candidate<'_>| c.resource.short_names.iter().any(|s| *s == word);
+        let short = |c: &Candidate<'_>| c.resource.short_names.contains(&word);
         self.all()
             .find(|c| exact(c) && short(c) && fits(c))
             .or_else(|| self.all().find(|c| prefix(c) && (named(c) || short(c)) && fits(c)))
@@ -197,8 +197,10 @@ impl Mapper {
     /// Whether a resource has a subresource, as `scale`.
     pub fn has_subresource(&self, mapping: &Mapping, subresource: &str) -> bool {
         let name = format!("{}/{subresource}", mapping.resource);
-        self.discovery.groups.iter().filter(|g| g.name == mapping.group).any(|g| {
-            g.versions.iter().any(|v| v.resources.iter().any(|r| r.name == name))
-        })
+        self.discovery
+            .groups
+            .iter()
+            .filter(|g| g.name == mapping.group)
+            .any(|g| g.versions.iter().any(|v| v.resources.iter().any(|r| r.name == name)))
     }
 }

@@ -21,7 +21,8 @@ use crate::failure::{ApiStatus, Cause, Failure};
 pub type ByteStream = Box<dyn AsyncBufRead + Unpin>;
 
 /// Media types of a server-side table, best first.
-const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+const TABLE: &str =
+    "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
 
 /// A request to build and send.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl Request {
 
     /// Appends a path segment.
     #[must_use]
-    pub fn sub(mut self, segment: &str) -> Self {
+    pub fn below(mut self, segment: &str) -> Self {
         if !segment.is_empty() {
             self.path.push('/');
             self.path.push_str(segment);
@@ -181,7 +182,12 @@ impl Rest {
         let response = match self.timeout {
             Some(limit) => match tokio::time::timeout(limit, sent).await {
                 Ok(answer) => answer,
-                Err(_) => return Err(self.unreachable(request, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned())),
+                Err(_) => {
+                    return Err(self.unreachable(
+                        request,
+                        "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned(),
+                    ));
+                }
             },
             None => sent.await,
         };
@@ -213,7 +219,9 @@ impl Rest {
     pub async fn bytes(&self, request: Request) -> anyhow::Result<Vec<u8>> {
         let response = self.respond(&request).await?;
         let body = response.into_body().collect().await;
-        let body = body.map_err(|e| anyhow::anyhow!("unexpected error when reading response body. Please retry. Original error: {e}"))?;
+        let body = body.map_err(|e| {
+            anyhow::anyhow!("unexpected error when reading response body. Please retry. Original error: {e}")
+        })?;
         Ok(body.to_bytes().to_vec())
     }
 
@@ -223,7 +231,7 @@ impl Rest {
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        Ok(crate::codec::decode_json(&body)?)
+        crate::codec::decode_json(&body)
     }
 
     /// The body of the answer while it arrives.
@@ -302,11 +310,7 @@ fn status_from(request: &Request, code: u16, text: bool, body: &[u8]) -> ApiStat
         kind: resource.split('.').next().unwrap_or_default().to_owned(),
         name: name.clone(),
         has_details: true,
-        causes: vec![Cause {
-            field: String::new(),
-            message: said,
-            reason: "UnexpectedServerResponse".to_owned(),
-        }],
+        causes: vec![Cause { field: String::new(), message: said, reason: "UnexpectedServerResponse".to_owned() }],
         retry_after: 0,
     }
 }
@@ -318,19 +322,15 @@ fn generic_message(code: u16, method: &http::Method, said: &str) -> (&'static st
         403 => ("Forbidden", said),
         404 => ("NotFound", "the server could not find the requested resource"),
         405 => ("MethodNotAllowed", "the server does not allow this method on the requested resource"),
-        406 if said.is_empty() || said == "unknown" => (
-            "NotAcceptable",
-            "the server was unable to respond with a content type that the client supports",
-        ),
+        406 if said.is_empty() || said == "unknown" => {
+            ("NotAcceptable", "the server was unable to respond with a content type that the client supports")
+        }
         406 => ("NotAcceptable", said),
         409 if *method == http::Method::POST => ("AlreadyExists", "the server reported a conflict"),
         409 => ("Conflict", "the server reported a conflict"),
         415 => ("UnsupportedMediaType", said),
         422 => ("Invalid", "the server rejected our request due to an error in our request"),
-        429 => (
-            "TooManyRequests",
-            "the server has received too many requests and has asked us to try again later",
-        ),
+        429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
         503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
         504 => (
             "Timeout",
@@ -449,12 +449,15 @@ async fn kube_config(resolved: &Resolved) -> anyhow::Result<kube::Config> {
     });
     let file: kube::config::Kubeconfig = serde_json::from_value(file)?;
     let options = kube::config::KubeConfigOptions::default();
-    let mut config = kube::Config::from_custom_kubeconfig(file, &options)
-        .await
-        .map_err(|e| anyhow::anyhow!("{}", chain(&e)))?;
+    let mut config =
+        kube::Config::from_custom_kubeconfig(file, &options).await.map_err(|e| anyhow::anyhow!("{}", chain(&e)))?;
     config.headers.push((
         http::header::USER_AGENT,
-        http::HeaderValue::from_static(concat!("kubectl/v", env!("CARGO_PKG_VERSION"), " (linux/amd64) kubernetes/rust")),
+        http::HeaderValue::from_static(concat!(
+            "kubectl/v",
+            env!("CARGO_PKG_VERSION"),
+            " (linux/amd64) kubernetes/rust"
+        )),
     ));
     config.default_retry = false;
     config.write_timeout = None;

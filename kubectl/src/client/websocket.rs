@@ -1,7 +1,9 @@
 //! Upgrading a request to a WebSocket with a chosen sub-protocol, for exec, attach and port-forward.
 //! Corresponds to client-go/transport/websocket.
 
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;

@@ -17,12 +17,27 @@ pub static COMMAND: Command = Command {
 };
 
 fn flags(flags: &mut FlagSet) {
-    flags.bool("no-headers", "", false, "When using the default or custom-column output format, don't print headers (default print headers).");
+    flags.bool(
+        "no-headers",
+        "",
+        false,
+        "When using the default or custom-column output format, don't print headers (default print headers).",
+    );
     flags.string("output", "o", "", "Output format. One of: (json, yaml, name, wide).");
     flags.string("api-group", "", "", "Limit to resources in the specified API group.");
-    flags.bool("namespaced", "", true, "If false, non-namespaced resources will be returned, otherwise returning namespaced resources by default.");
+    flags.bool(
+        "namespaced",
+        "",
+        true,
+        "If false, non-namespaced resources will be returned, otherwise returning namespaced resources by default.",
+    );
     flags.slice("verbs", "", "", "Limit to resources that support the specified verbs.");
-    flags.string("sort-by", "", "", "If non-empty, sort list of resources using specified field. The field can be either 'name' or 'kind'.");
+    flags.string(
+        "sort-by",
+        "",
+        "",
+        "If non-empty, sort list of resources using specified field. The field can be either 'name' or 'kind'.",
+    );
     flags.bool("cached", "", false, "Use the cached list of resources if available.");
     flags.slice("categories", "", "", "Limit to resources that belong to the specified categories.");
 }
@@ -59,10 +74,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         return Ok(());
     }
     let texts: Vec<String> = failed.iter().map(|(version, error)| format!("{version}: {error}")).collect();
-    anyhow::bail!(
-        "unable to retrieve the complete list of server APIs: {}",
-        texts.join(", ")
-    )
+    anyhow::bail!("unable to retrieve the complete list of server APIs: {}", texts.join(", "))
 }
 
 /// Each resource in the first version of its group that has it, groups with the most preferred first.
@@ -79,7 +91,11 @@ fn preferred(discovery: &Discovery) -> Vec<Row> {
                 if resource.name.contains('/') || resource.verbs.is_empty() || rows.iter().any(known) {
                     continue;
                 }
-                rows.push(Row { group: group.name.clone(), api_version: api_version.clone(), resource: resource.clone() });
+                rows.push(Row {
+                    group: group.name.clone(),
+                    api_version: api_version.clone(),
+                    resource: resource.clone(),
+                });
             }
         }
     }

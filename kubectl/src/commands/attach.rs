@@ -21,7 +21,11 @@ pub static COMMAND: Command = Command {
 };
 
 fn flags(flags: &mut FlagSet) {
-    flags.duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running");
+    flags.duration(
+        "pod-running-timeout",
+        "1m0s",
+        "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
+    );
     super::exec::stream_flags(flags);
     flags.string("detach-keys", "", "", "Override the key sequence for detaching a container.");
 }
@@ -82,13 +86,15 @@ pub(super) async fn attach(inv: &Invocation, pod: &Value, container: &str, mut s
     }
     let meta = pod.get("metadata");
     let (namespace, pod_name) = (meta.get("namespace").str_or_empty(), meta.get("name").str_or_empty());
-    let request = Request::get(format!("/api/v1/namespaces/{namespace}/pods/{pod_name}/attach")).query("container", name);
+    let request =
+        Request::get(format!("/api/v1/namespaces/{namespace}/pods/{pod_name}/attach")).query("container", name);
     let rest = inv.ctx.rest().await?;
     interact(&rest, request, &session).await?;
     if !session.quiet && session.stdin && session.tty {
         let path = inv.command_path();
         let path = if path.ends_with("attach") { path } else { "kubectl attach".to_owned() };
-        inv.ctx.out(&format!("Session ended, resume using '{path} {pod_name} -c {name} -n {namespace} -i -t' command\n"));
+        inv.ctx
+            .out(&format!("Session ended, resume using '{path} {pod_name} -c {name} -n {namespace} -i -t' command\n"));
     }
     Ok(())
 }

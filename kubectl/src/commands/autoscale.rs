@@ -26,11 +26,18 @@ fn flags(flags: &mut FlagSet) {
     options::record_flag(flags);
     printers::print_flags(flags);
     flags.int("min", 32, -1, "The lower limit for the number of pods that can be set by the autoscaler. If it's not specified or negative, the server will apply a default value.");
-    flags.int("max", 32, -1, "The upper limit for the number of pods that can be set by the autoscaler. Required.").require();
+    flags
+        .int("max", 32, -1, "The upper limit for the number of pods that can be set by the autoscaler. Required.")
+        .require();
     flags.int("cpu-percent", 32, -1, "The target average CPU utilization (represented as a percent of requested CPU) over all the pods. If it's not specified or negative, a default autoscaling policy will be used.").hide();
     flags.string("cpu", "", "", "Target CPU utilization over all the pods: a percentage of the requested CPU, or a quantity per pod. A number without a unit is in thousandths.");
     flags.string("memory", "", "", "Target memory utilization over all the pods: a percentage of the requested memory, or a quantity per pod. A number without a unit is in mebibytes.");
-    flags.string("name", "", "", "The name for the newly created object. If not specified, the name of the input resource will be used.");
+    flags.string(
+        "name",
+        "",
+        "",
+        "The name for the newly created object. If not specified, the name of the input resource will be used.",
+    );
     options::dry_run_flag(flags);
     options::filename_flags(flags, "identifying the resource to autoscale.");
     options::save_config_flag(flags);
@@ -61,10 +68,7 @@ fn metrics(flags: &FlagSet) -> anyhow::Result<Vec<serde_json::Value>> {
     let metric = |name: &str, target: serde_json::Value| json!({"type": "Resource", "resource": {"name": name, "target": target}});
     let mut out = Vec::new();
     let percent = flags.get_int("cpu-percent");
-    anyhow::ensure!(
-        percent <= 0 || flags.str("cpu").is_empty(),
-        "--cpu-percent and --cpu are mutually exclusive"
-    );
+    anyhow::ensure!(percent <= 0 || flags.str("cpu").is_empty(), "--cpu-percent and --cpu are mutually exclusive");
     if percent > 0 {
         out.push(metric("cpu", json!({"type": "Utilization", "averageUtilization": percent})));
     }
@@ -83,10 +87,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     let dry_run = DryRun::from_flags(&inv.flags)?;
     let (min, max) = (inv.flags.get_int("min"), inv.flags.get_int("max"));
     anyhow::ensure!(max >= 1, "--max=MAXPODS is required and must be at least 1, max: {max}");
-    anyhow::ensure!(
-        max >= min,
-        "--max=MAXPODS must be larger or equal to --min=MINPODS, max: {max}, min: {min}"
-    );
+    anyhow::ensure!(max >= min, "--max=MAXPODS must be larger or equal to --min=MINPODS, max: {max}, min: {min}");
     let metrics = metrics(&inv.flags)?;
     let operation = dry_run.operation(if dry_run.is_client() { "created" } else { "autoscaled" });
     let mut printer = PrintFlags::from_flags(&inv.flags).printer(&operation)?;
@@ -108,7 +109,9 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
             autoscaler.set_path(&["metadata", "namespace"], Value::from(namespace.as_str()));
         }
         if !dry_run.is_client() {
-            if inv.flags.get_bool("save-config") || autoscaler.path(&["metadata", "annotations", LAST_APPLIED]).as_str().is_some() {
+            if inv.flags.get_bool("save-config")
+                || autoscaler.path(&["metadata", "annotations", LAST_APPLIED]).as_str().is_some()
+            {
                 applied_annotation(&mut autoscaler, true);
             }
             autoscaler = create_typed(&inv, &autoscaler, dry_run, inv.flags.str("field-manager"), "").await?;

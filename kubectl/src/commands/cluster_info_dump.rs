@@ -24,7 +24,11 @@ fn flags(flags: &mut FlagSet) {
     flags.string("output-directory", "", "", "Where to output the files.  If empty or '-' uses stdout, otherwise creates a directory hierarchy in that directory");
     flags.slice("namespaces", "", "", "A comma separated list of namespaces to dump.");
     flags.bool("all-namespaces", "A", false, "If true, dump all namespaces.  If true, --namespaces is ignored.");
-    flags.duration("pod-running-timeout", "20s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running");
+    flags.duration(
+        "pod-running-timeout",
+        "20s",
+        "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
+    );
 }
 
 /// What is dumped of each namespace: file, path of the list, kind of the list.
@@ -63,6 +67,9 @@ impl Dump<'_> {
         let group = list.get("apiVersion").str_or_empty().to_owned();
         list.set("kind", kind);
         list.set("apiVersion", group);
+        if list.get("items").items().is_empty() {
+            list.set("items", Value::Null);
+        }
         let text = self.printer.print_as(Printed { object: &list, typed: true })?;
         self.write(name, self.extension, &text)
     }

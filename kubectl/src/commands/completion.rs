@@ -61,7 +61,8 @@ fn collect(command: &'static Command, path: String, globals: &FlagSet, out: &mut
 }
 
 fn bash(words: &[(String, Vec<String>)]) -> String {
-    let mut out = String::from("_kubectl_complete() {\n    local current=\"${COMP_WORDS[COMP_CWORD]}\" path=\"\" word\n");
+    let mut out =
+        String::from("_kubectl_complete() {\n    local current=\"${COMP_WORDS[COMP_CWORD]}\" path=\"\" word\n");
     out.push_str("    for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n        case \"${path:+$path }$word\" in\n");
     let paths: Vec<String> = words.iter().skip(1).map(|(path, _)| format!("\"{path}\"")).collect();
     let _ = writeln!(out, "            {}) path=\"${{path:+$path }}$word\" ;;", paths.join("|"));
@@ -90,7 +91,9 @@ fn fish(words: &[(String, Vec<String>)]) -> String {
 }
 
 fn powershell(words: &[(String, Vec<String>)]) -> String {
-    let mut out = String::from("Register-ArgumentCompleter -Native -CommandName kubectl -ScriptBlock {\n    param($word, $ast, $position)\n    $table = @{\n");
+    let mut out = String::from(
+        "Register-ArgumentCompleter -Native -CommandName kubectl -ScriptBlock {\n    param($word, $ast, $position)\n    $table = @{\n",
+    );
     for (path, words) in words {
         let quoted: Vec<String> = words.iter().map(|w| format!("'{w}'")).collect();
         let _ = writeln!(out, "        '{path}' = @({})", quoted.join(","));

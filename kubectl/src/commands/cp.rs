@@ -25,7 +25,12 @@ pub static COMMAND: Command = Command {
 
 fn flags(flags: &mut FlagSet) {
     flags.string("container", "c", "", "Container name. If omitted, use the kubectl.kubernetes.io/default-container annotation for selecting the container to be attached or the first container in the pod will be chosen");
-    flags.bool("no-preserve", "", false, "The copied file/directory's ownership and permissions will not be preserved in the container");
+    flags.bool(
+        "no-preserve",
+        "",
+        false,
+        "The copied file/directory's ownership and permissions will not be preserved in the container",
+    );
     flags.int("retries", 64, 0, "Set number of retries to complete a copy operation from a container. Specify 0 to disable or any negative value for infinite retrying. The default is 0 (no retry).");
 }
 
@@ -58,10 +63,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         anyhow::bail!("source and destination are required");
     };
     let (mut from, mut to) = (Spec::parse(from)?, Spec::parse(to)?);
-    anyhow::ensure!(
-        from.pod.is_empty() || to.pod.is_empty(),
-        "one of src or dest must be a local file specification"
-    );
+    anyhow::ensure!(from.pod.is_empty() || to.pod.is_empty(), "one of src or dest must be a local file specification");
     anyhow::ensure!(!from.file.is_empty() && !to.file.is_empty(), "filepath can not be empty");
     let (namespace, _) = inv.ctx.namespace()?;
     for spec in [&mut from, &mut to] {
@@ -91,11 +93,7 @@ async fn command(inv: &Invocation, rest: &Rest, spec: &Spec, words: &[&str]) -> 
 }
 
 async fn copy_to(inv: &Invocation, from: &Path, to: &Spec) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        std::fs::metadata(from).is_ok(),
-        "{} doesn't exist in local filesystem",
-        from.display()
-    );
+    anyhow::ensure!(std::fs::metadata(from).is_ok(), "{} doesn't exist in local filesystem", from.display());
     let rest = inv.ctx.rest().await?;
     let mut target = clean(&to.file);
     let probe = command(inv, &rest, to, &["test", "-d", &target]).await?;
@@ -181,7 +179,13 @@ async fn copy_from(inv: &Invocation, from: &Spec, to: &Path) -> anyhow::Result<(
     outcome
 }
 
-fn extract(inv: &Invocation, from: &Spec, prefix: &str, to: &Path, mut reader: Reader<impl std::io::Read>) -> anyhow::Result<()> {
+fn extract(
+    inv: &Invocation,
+    from: &Spec,
+    prefix: &str,
+    to: &Path,
+    mut reader: Reader<impl std::io::Read>,
+) -> anyhow::Result<()> {
     let mut told = false;
     while let Some(entry) = reader.next()? {
         let Some(rest) = entry.name.strip_prefix(prefix) else {

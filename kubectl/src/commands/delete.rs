@@ -49,9 +49,19 @@ fn flags(flags: &mut FlagSet) {
     flags.bool("all-namespaces", "A", false, "If present, list the requested objects across all namespaces. Namespace in current context is ignored even if specified with --namespace.");
     deletion_flags(flags, true);
     flags.bool("now", "", false, "If true, resources are signaled for immediate shutdown (same as --grace-period=1).");
-    flags.bool("ignore-not-found", "", false, "Treat \"resource not found\" as a successful delete. Defaults to \"true\" when --all is specified.");
+    flags.bool(
+        "ignore-not-found",
+        "",
+        false,
+        "Treat \"resource not found\" as a successful delete. Defaults to \"true\" when --all is specified.",
+    );
     flags.string("output", "o", "", "Output mode. Use \"-o name\" for shorter output (resource/name).");
-    flags.string("raw", "", "", "Raw URI to DELETE to the server. Uses the transport specified by the kubeconfig file.");
+    flags.string(
+        "raw",
+        "",
+        "",
+        "Raw URI to DELETE to the server. Uses the transport specified by the kubeconfig file.",
+    );
     flags.bool("interactive", "i", false, "If true, delete resource only when user confirms.");
     options::dry_run_flag(flags);
 }
@@ -78,10 +88,14 @@ pub(crate) fn cascade(flags: &FlagSet) -> anyhow::Result<&'static str> {
         _ => match crate::cli::parse_bool(text) {
             Some(on) => {
                 let better = if on { "background" } else { "orphan" };
-                crate::klog::warning(&format!("--cascade={text} is deprecated (boolean value) and can be replaced with --cascade={better}."));
+                crate::klog::warning(&format!(
+                    "--cascade={text} is deprecated (boolean value) and can be replaced with --cascade={better}."
+                ));
                 Ok(if on { "Background" } else { "Orphan" })
             }
-            None => anyhow::bail!("invalid cascade value ({text}). Must be \"background\", \"foreground\", or \"orphan\""),
+            None => {
+                anyhow::bail!("invalid cascade value ({text}). Must be \"background\", \"foreground\", or \"orphan\"")
+            }
         },
     }
 }
@@ -119,7 +133,11 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         output: flags.str("output").to_owned(),
         wait: flags.get_bool("wait"),
         timeout: flags.get_duration("timeout").to_std(),
-        ignore_not_found: if flags.changed("ignore-not-found") { flags.get_bool("ignore-not-found") } else { selecting },
+        ignore_not_found: if flags.changed("ignore-not-found") {
+            flags.get_bool("ignore-not-found")
+        } else {
+            selecting
+        },
         quiet: false,
     };
     let raw = flags.str("raw").to_owned();
@@ -158,10 +176,7 @@ fn validate(inv: &Invocation, deletion: &Deletion, force: bool) -> anyhow::Resul
         deletion.output
     );
     let all = flags.get_bool("all");
-    anyhow::ensure!(
-        !all || flags.str("selector").is_empty(),
-        "cannot set --all and --selector at the same time"
-    );
+    anyhow::ensure!(!all || flags.str("selector").is_empty(), "cannot set --all and --selector at the same time");
     anyhow::ensure!(
         !all || flags.str("field-selector").is_empty(),
         "cannot set --all and --field-selector at the same time"
@@ -311,9 +326,7 @@ pub(crate) async fn wait_gone(
 ) -> anyhow::Result<()> {
     let rest = inv.ctx.rest().await?;
     let mapping = info.mapping()?;
-    let same = |object: &Value| {
-        uid.is_none_or(|uid| object.path(&["metadata", "uid"]).str_or_empty() == uid)
-    };
+    let same = |object: &Value| uid.is_none_or(|uid| object.path(&["metadata", "uid"]).str_or_empty() == uid);
     let helper = Helper::new(rest.clone(), mapping.clone());
     match helper.get(&info.namespace, &info.name).await {
         Ok(object) if same(&object) => {}
@@ -322,15 +335,9 @@ pub(crate) async fn wait_gone(
         Err(error) => return Err(error),
     }
     let watched = Watched { rest: &rest, mapping, namespace: &info.namespace, name: &info.name };
-    let waiting = watched.until(|object| {
-        Ok(if object.is_some_and(same) { Verdict::Wait } else { Verdict::Done })
-    });
+    let waiting = watched.until(|object| Ok(if object.is_some_and(same) { Verdict::Wait } else { Verdict::Done }));
     match tokio::time::timeout_at(deadline, waiting).await {
         Ok(result) => result.map(|_| ()),
-        Err(_) => Err(Failure::Coded(
-            format!("error: {TIMED_OUT} on {}/{}", mapping.resource, info.name),
-            1,
-        )
-        .into()),
+        Err(_) => Err(Failure::Coded(format!("error: {TIMED_OUT} on {}/{}", mapping.resource, info.name), 1).into()),
     }
 }

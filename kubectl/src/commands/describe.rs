@@ -106,7 +106,8 @@ async fn by_prefix(inv: &Invocation, original: anyhow::Error, events: bool, name
 }
 
 async fn list(rest: &Rest, path: &str, labels: &str, fields: &str) -> anyhow::Result<Vec<Value>> {
-    let request = Request::get(path).maybe("labelSelector", labels).maybe("fieldSelector", fields).query("limit", "500");
+    let request =
+        Request::get(path).maybe("labelSelector", labels).maybe("fieldSelector", fields).query("limit", "500");
     let mut items = Vec::new();
     let mut next = String::new();
     loop {
@@ -224,10 +225,8 @@ async fn events(rest: &Rest, object: &Value) -> Vec<Value> {
         format!("/api/v1/namespaces/{namespace}/events")
     };
     let select = |uid: &str, with_kind: bool| {
-        let mut terms = vec![
-            format!("involvedObject.name={}", text("name")),
-            format!("involvedObject.namespace={namespace}"),
-        ];
+        let mut terms =
+            vec![format!("involvedObject.name={}", text("name")), format!("involvedObject.namespace={namespace}")];
         if with_kind {
             terms.push(format!("involvedObject.kind={kind}"));
         }

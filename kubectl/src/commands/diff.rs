@@ -121,7 +121,13 @@ async fn write_both(inv: &Invocation, mut info: Info, live: &Path, merged: &Path
 }
 
 /// The object as it would be after apply.
-async fn would_be(inv: &Invocation, helper: &Helper, info: &Info, local: &Value, exists: bool) -> anyhow::Result<Value> {
+async fn would_be(
+    inv: &Invocation,
+    helper: &Helper,
+    info: &Info,
+    local: &Value,
+    exists: bool,
+) -> anyhow::Result<Value> {
     if inv.flags.get_bool("server-side") {
         let force = inv.flags.get_bool("force-conflicts");
         return helper.apply(&info.namespace, &info.name, local, force).await;

@@ -27,7 +27,12 @@ pub static COMMAND: Command = Command {
         edit_flags(flags);
         options::save_config_flag(flags);
         flags.bool("output-patch", "", false, "Output the patch if the resource is edited.");
-        flags.string("subresource", "", "", "If specified, edit will operate on the subresource of the requested object.");
+        flags.string(
+            "subresource",
+            "",
+            "",
+            "If specified, edit will operate on the subresource of the requested object.",
+        );
     },
     run: Some(|inv| Box::pin(run(inv))),
     ..Command::EMPTY
@@ -137,10 +142,10 @@ impl Session {
                 // The last file holds the latest text.
                 let _ = std::fs::remove_file(old);
             }
-            if stripped.trim() == strip_comments(&content).trim() && !reasons.is_empty() {
+            if meaning(&stripped) == meaning(&content) && !reasons.is_empty() {
                 return self.give_up(&path, "Edit cancelled, no valid changes were saved.");
             }
-            if stripped.trim() == strip_comments(&clean).trim() {
+            if meaning(&stripped) == meaning(&clean) {
                 let _ = std::fs::remove_file(&path);
                 self.inv.ctx.err("Edit cancelled, no changes made.\n");
                 return Ok(());
@@ -170,7 +175,9 @@ impl Session {
 
     /// Tells where the text is kept.
     fn keep(&self, path: &std::path::Path, error: anyhow::Error) -> anyhow::Error {
-        self.inv.ctx.err(&format!("A copy of your changes has been stored to {}\n", quote(&path.display().to_string())));
+        self.inv
+            .ctx
+            .err(&format!("A copy of your changes has been stored to {}\n", quote(&path.display().to_string())));
         error
     }
 
@@ -193,6 +200,9 @@ impl Session {
             };
             let Some(at) = originals.iter().position(same) else {
                 problems.push("At least one of apiVersion, kind and name was changed".to_owned());
+                if let Some(info) = infos.first() {
+                    self.inv.ctx.err(&format!("error: {} is invalid\n", subject(info)));
+                }
                 continue;
             };
             match self.patch(&infos[at], &originals[at], object).await {
@@ -275,6 +285,15 @@ fn comment(reasons: &[String]) -> String {
 fn strip_comments(text: &str) -> String {
     let keep = |line: &&str| !line.trim_start().starts_with('#') || line.trim_start().starts_with("#!");
     text.split_inclusive('\n').filter(|l| keep(&l.trim_end_matches('\n'))).collect()
+}
+
+/// What a text says, for comparing texts: one line of JSON if it is valid.
+fn meaning(text: &str) -> String {
+    let stripped = strip_comments(text);
+    match crate::codec::decode_yaml(stripped.as_bytes()) {
+        Ok(value) => String::from_utf8_lossy(&crate::codec::encode_json(&value)).into_owned(),
+        Err(_) => stripped.trim().to_owned(),
+    }
 }
 
 /// Opens the editor on a new file; the result is the file and its text afterwards.

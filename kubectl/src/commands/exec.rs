@@ -26,7 +26,11 @@ pub(super) fn stream_flags(flags: &mut FlagSet) {
 }
 
 fn flags(flags: &mut FlagSet) {
-    flags.duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running");
+    flags.duration(
+        "pod-running-timeout",
+        "1m0s",
+        "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
+    );
     flags.slice("filename", "f", "", "to use to exec into the resource");
     stream_flags(flags);
 }
@@ -39,7 +43,9 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     let command: Vec<String> = match dash {
         Some(at) => inv.args[at..].to_vec(),
         None if inv.args.len() > 1 || (!inv.args.is_empty() && !files.filenames.is_empty()) => {
-            return Err(inv.usage_error("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead"));
+            return Err(
+                inv.usage_error("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead")
+            );
         }
         None => Vec::new(),
     };

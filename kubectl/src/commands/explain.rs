@@ -23,7 +23,12 @@ pub static COMMAND: Command = Command {
 fn flags(flags: &mut FlagSet) {
     flags.bool("recursive", "R", false, "When true, print the name of all the fields recursively. Otherwise, print the available fields with their description.");
     flags.string("api-version", "", "", "Use given api-version (group/version) of the resource.");
-    flags.string("output", "o", "plaintext", "Format in which to render the schema. Valid values are: (plaintext, plaintext-openapiv2).");
+    flags.string(
+        "output",
+        "o",
+        "plaintext",
+        "Format in which to render the schema. Valid values are: (plaintext, plaintext-openapiv2).",
+    );
 }
 
 /// The resource and the fields of `pods.spec.containers` or `deployments.apps.spec`.
@@ -71,10 +76,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     let document = rest.value(Request::get(url)).await;
     let document = document.map_err(|e| anyhow::anyhow!("failed to fetch openapi schema for {path}: {e}"))?;
     let output = inv.flags.str("output");
-    anyhow::ensure!(
-        output == "plaintext" || output == "plaintext-openapiv2",
-        "unrecognized format: {output}"
-    );
+    anyhow::ensure!(output == "plaintext" || output == "plaintext-openapiv2", "unrecognized format: {output}");
     let kind = kind_of(&document, &mapping)
         .ok_or_else(|| anyhow::anyhow!("error: GVR ({gvr}) not found in OpenAPI schema"))?;
     inv.ctx.out(&head(kind));
@@ -92,7 +94,8 @@ fn head(kind: &Value) -> String {
 }
 
 fn render(document: &Value, kind: &Value, fields: &[String], recursive: bool) -> anyhow::Result<String> {
-    let same = |k: &Value| ["group", "version", "kind"].iter().all(|f| k.get(f).str_or_empty() == kind.get(f).str_or_empty());
+    let same =
+        |k: &Value| ["group", "version", "kind"].iter().all(|f| k.get(f).str_or_empty() == kind.get(f).str_or_empty());
     let schema = document
         .path(&["components", "schemas"])
         .entries()
@@ -100,11 +103,7 @@ fn render(document: &Value, kind: &Value, fields: &[String], recursive: bool) ->
         .find(|s| s.get("x-kubernetes-group-version-kind").items().iter().any(same))
         .ok_or_else(|| anyhow::anyhow!("error: GVK {} not found in OpenAPI schema", crate::printers::sprint(kind)))?;
     let part = SchemaText { document, recursive }.output(schema, fields);
-    anyhow::ensure!(
-        !part.is_empty(),
-        "error: field \"{}\" does not exist",
-        fields.last().map_or("", String::as_str)
-    );
+    anyhow::ensure!(!part.is_empty(), "error: field \"{}\" does not exist", fields.last().map_or("", String::as_str));
     Ok(format!("{part}\n"))
 }
 

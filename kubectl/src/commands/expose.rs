@@ -30,15 +30,35 @@ fn flags(flags: &mut FlagSet) {
     printers::print_flags(flags);
     options::record_flag(flags);
     flags.string("protocol", "", "", "The network protocol for the service to be created. Default is 'TCP'.");
-    flags.string("port", "", "", "The port that the service should serve on. Copied from the resource being exposed, if unspecified");
-    flags.string("type", "", "", "Type for this service: ClusterIP, NodePort, LoadBalancer, or ExternalName. Default is 'ClusterIP'.");
+    flags.string(
+        "port",
+        "",
+        "",
+        "The port that the service should serve on. Copied from the resource being exposed, if unspecified",
+    );
+    flags.string(
+        "type",
+        "",
+        "",
+        "Type for this service: ClusterIP, NodePort, LoadBalancer, or ExternalName. Default is 'ClusterIP'.",
+    );
     flags.string("load-balancer-ip", "", "", "IP to assign to the LoadBalancer. If empty, an ephemeral IP will be created and used (cloud-provider specific).");
     flags.string("selector", "", "", "A label selector to use for this service. Only equality-based selector requirements are supported. If empty (the default) infer the selector from the resource being exposed.");
     flags.string("labels", "l", "", "Labels to apply to the service created by this call.");
-    flags.string("target-port", "", "", "Name or number for the port on the container that the service should direct traffic to. Optional.");
+    flags.string(
+        "target-port",
+        "",
+        "",
+        "Name or number for the port on the container that the service should direct traffic to. Optional.",
+    );
     flags.string("external-ip", "", "", "Additional external IP address (not managed by Kubernetes) to accept for the service. If this IP is routed to a node, the service can be accessed by this IP in addition to its generated service IP.");
     flags.string("name", "", "", "The name for the newly created object.");
-    flags.string("session-affinity", "", "", "If non-empty, set the session affinity for the service to this; legal values: 'None', 'ClientIP'");
+    flags.string(
+        "session-affinity",
+        "",
+        "",
+        "If non-empty, set the session affinity for the service to this; legal values: 'None', 'ClientIP'",
+    );
     flags.string("cluster-ip", "", "", "ClusterIP to be assigned to the service. Leave empty to auto-allocate, or set to 'None' to create a headless service.");
     options::field_manager_flag(flags, "kubectl-expose");
     override_flags(flags);
@@ -68,7 +88,9 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
                 service.set_path(&["metadata", "namespace"], Value::from(namespace.as_str()));
             }
         } else {
-            if inv.flags.get_bool("save-config") || service.path(&["metadata", "annotations", LAST_APPLIED]).as_str().is_some() {
+            if inv.flags.get_bool("save-config")
+                || service.path(&["metadata", "annotations", LAST_APPLIED]).as_str().is_some()
+            {
                 super::create::applied_annotation(&mut service, true);
             }
             service = create_typed(&inv, &service, dry_run, inv.flags.str("field-manager"), "").await?;
@@ -240,7 +262,8 @@ pub(super) fn service_ports(
     let words: Vec<&str> = text.split(',').collect();
     for (index, word) in words.iter().enumerate() {
         let quoted = crate::cli::quote::quote(word);
-        let number: i32 = word.parse().map_err(|_| anyhow::anyhow!("strconv.Atoi: parsing {quoted}: invalid syntax"))?;
+        let number: i32 =
+            word.parse().map_err(|_| anyhow::anyhow!("strconv.Atoi: parsing {quoted}: invalid syntax"))?;
         let target = if target.is_empty() { Value::from(number) } else { int_or_string(target) };
         let mut add = |name: String, protocol: &str| {
             let mut port = Value::map();

@@ -32,16 +32,44 @@ fn flags(flags: &mut FlagSet) {
     flags.bool("all-namespaces", "A", false, "If present, list the requested objects across all namespaces. Namespace in current context is ignored even if specified with --namespace.");
     options::chunk_size_flag(flags);
     flags.string("field-selector", "", "", "Selector (field query) to filter on, supports '=', '==', and '!='. The server only supports a limited number of field queries per type.");
-    options::filename_flags(flags, "Filename, directory, or URL to files identifying the resource to get from a server.");
-    flags.bool("ignore-not-found", "", false, "If set to true, suppresses NotFound error for specific objects that do not exist.");
+    options::filename_flags(
+        flags,
+        "Filename, directory, or URL to files identifying the resource to get from a server.",
+    );
+    flags.bool(
+        "ignore-not-found",
+        "",
+        false,
+        "If set to true, suppresses NotFound error for specific objects that do not exist.",
+    );
     flags.slice("label-columns", "L", "", "Comma separated list of labels that are shown as columns.");
-    flags.bool("no-headers", "", false, "When using the default or custom-column output format, don't print headers (default print headers).");
+    flags.bool(
+        "no-headers",
+        "",
+        false,
+        "When using the default or custom-column output format, don't print headers (default print headers).",
+    );
     flags.bool("output-watch-events", "", false, "Output watch event objects when --watch or --watch-only is used. Existing objects are output as initial ADDED events.");
-    flags.string("raw", "", "", "Raw URI to request from the server. Uses the transport specified by the kubeconfig file.");
+    flags.string(
+        "raw",
+        "",
+        "",
+        "Raw URI to request from the server. Uses the transport specified by the kubeconfig file.",
+    );
     options::selector_flag(flags);
-    flags.bool("server-print", "", true, "If true, have the server return the appropriate table output. Supports extension APIs and CRDs.");
+    flags.bool(
+        "server-print",
+        "",
+        true,
+        "If true, have the server return the appropriate table output. Supports extension APIs and CRDs.",
+    );
     flags.bool("show-kind", "", false, "If present, list the resource type for the requested object(s).");
-    flags.bool("show-labels", "", false, "When printing, show all labels as the last column (default hide labels column)");
+    flags.bool(
+        "show-labels",
+        "",
+        false,
+        "When printing, show all labels as the last column (default hide labels column)",
+    );
     flags.string("sort-by", "", "", "If non-empty, sort list types using this field specification, a JSONPath expression (e.g. '{.metadata.name}').");
     flags.string("subresource", "", "", "If specified, gets the subresource of the requested object.");
     flags.bool("watch", "w", false, "After listing/getting the requested object, watch for changes.");
@@ -206,7 +234,10 @@ impl Get {
         for info in &infos {
             all_namespaced = all_namespaced && info.namespaced();
             let cluster_wide = info.mapping.as_ref().is_some_and(|m| !m.namespaced);
-            if printer.is_none() || last.as_ref().map(|m| (&m.group, &m.resource)) != info.mapping.as_ref().map(|m| (&m.group, &m.resource)) {
+            if printer.is_none()
+                || last.as_ref().map(|m| (&m.group, &m.resource))
+                    != info.mapping.as_ref().map(|m| (&m.group, &m.resource))
+            {
                 flush(&mut writer, &mut separate);
                 writer.forget_widths();
                 separate = last.is_some() && !self.flags.get_bool("no-headers") && any;
@@ -249,7 +280,6 @@ impl Get {
     }
 
     async fn objects(&self) -> anyhow::Result<()> {
-        let mut printer = self.print.get_printer()?;
         let found = self.collect().await?;
         let single = found.single;
         let (mut infos, errors) = found.split();
@@ -259,6 +289,7 @@ impl Get {
         if infos.is_empty() && self.flags.get_bool("ignore-not-found") {
             return aggregate(errors);
         }
+        let mut printer = self.print.get_printer()?;
         let object = if single && infos.len() == 1 {
             infos.remove(0).object
         } else {
@@ -367,11 +398,8 @@ impl WatchOutput<'_> {
                 let mut text = String::new();
                 let items = if is_list(object) { crate::resource::list_items(object) } else { vec![object.clone()] };
                 for item in items {
-                    let shown = if self.events {
-                        Value::from([("type", Value::from(event)), ("object", item)])
-                    } else {
-                        item
-                    };
+                    let shown =
+                        if self.events { Value::from([("type", Value::from(event)), ("object", item)]) } else { item };
                     text.push_str(&printer.print(&shown)?);
                 }
                 text

@@ -32,7 +32,8 @@ const LABELS: Subject = Subject {
     example: "pod",
     free_key: "",
     overwrite_error: |taken| {
-        let one = |(key, old): &(String, String)| format!("'{key}' already has a value ({old}), and --overwrite is false");
+        let one =
+            |(key, old): &(String, String)| format!("'{key}' already has a value ({old}), and --overwrite is false");
         metadata::several(taken.iter().map(one).collect())
     },
     done: |added, removed| match (added, removed) {

@@ -33,17 +33,36 @@ fn flags(flags: &mut FlagSet) {
     flags.bool("follow", "f", false, "Specify if the logs should be streamed.");
     flags.bool("timestamps", "", false, "Include timestamps on each line in the log output.");
     flags.int("limit-bytes", 64, 0, "Maximum bytes of logs to return. Defaults to no limit.");
-    flags.bool("previous", "p", false, "If true, print the logs for the previous instance of the container in a pod if it exists.");
+    flags.bool(
+        "previous",
+        "p",
+        false,
+        "If true, print the logs for the previous instance of the container in a pod if it exists.",
+    );
     flags.int("tail", 64, -1, "Lines of recent log file to display. Defaults to -1 with no selector, showing all log lines otherwise 10, if a selector is provided.");
     flags.string("since-time", "", "", "Only return logs after a specific date (RFC3339). Defaults to all logs. Only one of since-time / since may be used.");
     flags.duration("since", "0s", "Only return logs newer than a relative duration like 5s, 2m, or 3h. Defaults to all logs. Only one of since-time / since may be used.");
     flags.string("container", "c", "", "Print the logs of this container");
     flags.bool("insecure-skip-tls-verify-backend", "", false, "Skip verifying the identity of the kubelet that logs are requested from. In theory, an attacker could provide invalid log content back.");
-    flags.duration("pod-running-timeout", "20s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running");
+    flags.duration(
+        "pod-running-timeout",
+        "20s",
+        "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
+    );
     options::selector_flag(flags);
-    flags.int("max-log-requests", 64, 5, "Specify maximum number of concurrent logs to follow when using by a selector. Defaults to 5.");
+    flags.int(
+        "max-log-requests",
+        64,
+        5,
+        "Specify maximum number of concurrent logs to follow when using by a selector. Defaults to 5.",
+    );
     flags.bool("prefix", "", false, "Prefix each log line with the log source (pod name and container name)");
-    flags.bool("ignore-errors", "", false, "If watching / following pod logs, allow for any errors that occur to be non-fatal");
+    flags.bool(
+        "ignore-errors",
+        "",
+        false,
+        "If watching / following pod logs, allow for any errors that occur to be non-fatal",
+    );
 }
 
 const USAGE: &str = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command";

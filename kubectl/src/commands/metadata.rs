@@ -37,7 +37,12 @@ pub(super) struct Change {
 pub(super) fn flags(flags: &mut FlagSet) {
     printers::print_flags(flags);
     options::record_flag(flags);
-    flags.bool("overwrite", "", false, "If true, allow values to be overwritten, otherwise reject updates that overwrite existing values.");
+    flags.bool(
+        "overwrite",
+        "",
+        false,
+        "If true, allow values to be overwritten, otherwise reject updates that overwrite existing values.",
+    );
     flags.bool("list", "", false, "If true, display the present ones for a given resource.");
     flags.bool("local", "", false, "If true, the change will NOT contact api-server but run locally.");
     options::selector_flag(flags);
@@ -58,10 +63,7 @@ pub(super) fn validate(inv: &Invocation, subject: &Subject, change: &Change, dry
         !flags.get_bool("list") || flags.str("output").is_empty(),
         "--list and --output may not be specified together"
     );
-    anyhow::ensure!(
-        !all || flags.str("selector").is_empty(),
-        "cannot set --all and --selector at the same time"
-    );
+    anyhow::ensure!(!all || flags.str("selector").is_empty(), "cannot set --all and --selector at the same time");
     anyhow::ensure!(
         !all || flags.str("field-selector").is_empty(),
         "cannot set --all and --field-selector at the same time"

@@ -10,7 +10,12 @@ use crate::cli::FlagSet;
 /// Declares `--overrides` and `--override-type`.
 pub(super) fn override_flags(flags: &mut FlagSet) {
     flags.string("overrides", "", "", "An inline JSON override for the generated object. If this is non-empty, it is used to override the generated object. Requires that the object supply a valid apiVersion field.");
-    flags.string("override-type", "", "merge", "The method used to override the generated object: json, merge, or strategic.");
+    flags.string(
+        "override-type",
+        "",
+        "merge",
+        "The method used to override the generated object: json, merge, or strategic.",
+    );
 }
 
 /// The object with the user's patch.

@@ -31,7 +31,12 @@ fn flags(flags: &mut FlagSet) {
     flags.string("type", "", "strategic", "The type of patch being provided; one of [json merge strategic]");
     options::dry_run_flag(flags);
     options::filename_flags(flags, "identifying the resource to update");
-    flags.bool("local", "", false, "If true, patch will operate on the content of the file, not the server-side resource.");
+    flags.bool(
+        "local",
+        "",
+        false,
+        "If true, patch will operate on the content of the file, not the server-side resource.",
+    );
     options::field_manager_flag(flags, "kubectl-patch");
     flags.string("subresource", "", "", "If specified, patch will operate on the subresource of the requested object.");
 }
@@ -91,10 +96,12 @@ fn patch_bytes(inv: &Invocation, dry_run: DryRun) -> anyhow::Result<Vec<u8>> {
     } else {
         crate::files::read(file).map_err(|e| anyhow::anyhow!("unable to read patch file: {e}"))?
     };
-    if text.trim_ascii_start().first().is_some_and(|c| matches!(c, b'{' | b'[')) && crate::codec::decode_json(&text).is_ok() {
+    let start = text.trim_ascii_start().first();
+    if start == Some(&b'{') || (start == Some(&b'[') && crate::codec::decode_json(&text).is_ok()) {
         return Ok(text);
     }
-    let value = crate::codec::decode_yaml(&text).map_err(|e| anyhow::anyhow!("unable to parse {}: {e}", quote(patch)))?;
+    let value =
+        crate::codec::decode_yaml(&text).map_err(|e| anyhow::anyhow!("unable to parse {}: {e}", quote(patch)))?;
     Ok(crate::codec::encode_json(&value))
 }
 
@@ -130,13 +137,7 @@ async fn patch_one(
     show(inv, &info.object, &patched, dry_run)
 }
 
-fn patch_locally(
-    inv: &Invocation,
-    info: Info,
-    media_type: &str,
-    patch: &[u8],
-    dry_run: DryRun,
-) -> anyhow::Result<()> {
+fn patch_locally(inv: &Invocation, info: Info, media_type: &str, patch: &[u8], dry_run: DryRun) -> anyhow::Result<()> {
     let object = &info.object;
     let patched = match media_type {
         "application/json-patch+json" => {
@@ -147,7 +148,9 @@ fn patch_locally(
         _ => {
             let (api_version, kind) = (object.get("apiVersion").str_or_empty(), object.get("kind").str_or_empty());
             let ty = schema::kind(api_version, kind).ok_or_else(|| {
-                anyhow::anyhow!("strategic merge patch is not supported for {api_version}, Kind={kind} locally, try --type merge")
+                anyhow::anyhow!(
+                    "strategic merge patch is not supported for {api_version}, Kind={kind} locally, try --type merge"
+                )
             })?;
             strategic::apply(object, &crate::codec::decode_json(patch)?, ty)?
         }

@@ -21,7 +21,12 @@ static LIST: Command = Command {
     name: "list",
     short: "List all visible plugin executables on a user's PATH",
     flags: |flags| {
-        flags.bool("name-only", "", false, "If true, display only the binary name of each plugin, rather than its full path");
+        flags.bool(
+            "name-only",
+            "",
+            false,
+            "If true, display only the binary name of each plugin, rather than its full path",
+        );
     },
     run: Some(|inv| Box::pin(list(inv))),
     ..Command::EMPTY
@@ -35,10 +40,8 @@ pub fn try_plugin(root: &'static Command, globals: &FlagSet, words: &[String]) -
     let plain = words.iter().take_while(|w| !w.starts_with('-')).count();
     for length in (1..=plain).rev() {
         let name = format!("kubectl-{}", words[..length].join("-").replace('_', "-"));
-        let name_underscored = format!(
-            "kubectl-{}",
-            words[..length].iter().map(|w| w.replace('-', "_")).collect::<Vec<_>>().join("-")
-        );
+        let name_underscored =
+            format!("kubectl-{}", words[..length].iter().map(|w| w.replace('-', "_")).collect::<Vec<_>>().join("-"));
         let found = search(&name_underscored).or_else(|| search(&name));
         if let Some(path) = found {
             let error = std::process::Command::new(path).args(&words[length..]).exec();
@@ -80,7 +83,10 @@ async fn list(inv: Invocation) -> anyhow::Result<()> {
         let name = file_name(&path);
         inv.ctx.out(&format!("{}\n", if name_only { name.clone() } else { path.display().to_string() }));
         if !is_executable(&path) {
-            inv.ctx.err(&format!("  - warning: {} identified as a kubectl plugin, but it is not executable\n", path.display()));
+            inv.ctx.err(&format!(
+                "  - warning: {} identified as a kubectl plugin, but it is not executable\n",
+                path.display()
+            ));
             warnings += 1;
         }
         if let Some((_, other)) = seen.iter().find(|(n, _)| *n == name) {

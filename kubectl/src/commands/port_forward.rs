@@ -21,8 +21,17 @@ pub static COMMAND: Command = Command {
 };
 
 fn flags(flags: &mut FlagSet) {
-    flags.slice("address", "", "localhost", "Addresses to listen on (comma separated). Only accepts IP addresses or localhost as a value.");
-    flags.duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running");
+    flags.slice(
+        "address",
+        "",
+        "localhost",
+        "Addresses to listen on (comma separated). Only accepts IP addresses or localhost as a value.",
+    );
+    flags.duration(
+        "pod-running-timeout",
+        "1m0s",
+        "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
+    );
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {
@@ -51,10 +60,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     let name = pod.path(&["metadata", "name"]).str_or_empty().to_owned();
     let namespace = pod.path(&["metadata", "namespace"]).str_or_empty().to_owned();
     let phase = pod.path(&["status", "phase"]).str_or_empty();
-    anyhow::ensure!(
-        phase == "Running",
-        "unable to forward port because pod is not running. Current status={phase}"
-    );
+    anyhow::ensure!(phase == "Running", "unable to forward port because pod is not running. Current status={phase}");
     let request = Request::get(format!("/api/v1/namespaces/{namespace}/pods/{name}/portforward"));
     forward(&inv.ctx, request, &inv.flags.list("address"), &ports).await
 }

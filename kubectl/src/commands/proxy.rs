@@ -34,18 +34,37 @@ pub static COMMAND: Command = Command {
 
 fn flags(flags: &mut FlagSet) {
     flags.string("www", "w", "", "Also serve static files from the given directory under the specified prefix.");
-    flags.string("www-prefix", "P", "/static/", "Prefix to serve static files under, if static file directory is specified.");
+    flags.string(
+        "www-prefix",
+        "P",
+        "/static/",
+        "Prefix to serve static files under, if static file directory is specified.",
+    );
     flags.string("api-prefix", "", "/", "Prefix to serve the proxied API under.");
     flags.string("accept-paths", "", "^.*", "Regular expression for paths that the proxy should accept.");
     flags.string("reject-paths", "", "^/api/.*/pods/.*/exec,^/api/.*/pods/.*/attach", "Regular expression for paths that the proxy should reject. Paths specified here will be rejected even accepted by --accept-paths.");
-    flags.string("accept-hosts", "", r"^localhost$,^127\.0\.0\.1$,^\[::1\]$", "Regular expression for hosts that the proxy should accept.");
+    flags.string(
+        "accept-hosts",
+        "",
+        r"^localhost$,^127\.0\.0\.1$,^\[::1\]$",
+        "Regular expression for hosts that the proxy should accept.",
+    );
     flags.string("reject-methods", "", "^$", "Regular expression for HTTP methods that the proxy should reject (example --reject-methods='POST,PUT,PATCH'). ");
     flags.int("port", 64, PORT, "The port on which to run the proxy. Set to 0 to pick a random port.").letter('p');
     flags.string("address", "", "127.0.0.1", "The IP address on which to serve on.");
     flags.bool("disable-filter", "", false, "If true, disable request filtering in the proxy. This is dangerous, and can leave you vulnerable to XSRF attacks, when used with an accessible port.");
     flags.string("unix-socket", "u", "", "Unix socket on which to run the proxy.");
-    flags.duration("keepalive", "0s", "keepalive specifies the keep-alive period for an active network connection. Set to 0 to disable keepalive.");
-    flags.bool("append-server-path", "", false, "If true, enables automatic path appending of the kube context server path to each request.");
+    flags.duration(
+        "keepalive",
+        "0s",
+        "keepalive specifies the keep-alive period for an active network connection. Set to 0 to disable keepalive.",
+    );
+    flags.bool(
+        "append-server-path",
+        "",
+        false,
+        "If true, enables automatic path appending of the kube context server path to each request.",
+    );
 }
 
 /// Which requests pass.

@@ -33,7 +33,12 @@ fn flags(flags: &mut FlagSet) {
     options::dry_run_flag(flags);
     flags.string("raw", "", "", "Raw URI to PUT to the server. Uses the transport specified by the kubeconfig file.");
     options::field_manager_flag(flags, "kubectl-replace");
-    flags.string("subresource", "", "", "If specified, replace will operate on the subresource of the requested object.");
+    flags.string(
+        "subresource",
+        "",
+        "",
+        "If specified, replace will operate on the subresource of the requested object.",
+    );
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {

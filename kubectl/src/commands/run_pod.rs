@@ -59,7 +59,11 @@ fn flags(flags: &mut FlagSet) {
     options::field_manager_flag(flags, "kubectl-run");
     override_flags(flags);
     options::save_config_flag(flags);
-    flags.duration("pod-running-timeout", "1m0s", "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running");
+    flags.duration(
+        "pod-running-timeout",
+        "1m0s",
+        "The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
+    );
 }
 
 /// Whether the text can be the name of an image: lowercase path, tag, digest.
@@ -70,17 +74,19 @@ fn is_reference(image: &str) -> bool {
         None => (name, None),
     };
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let tag_ok = tag.is_none_or(|t| {
-        t.starts_with(word) && t.len() <= 128 && t.chars().all(|c| word(c) || c == '.' || c == '-')
-    });
+    let tag_ok =
+        tag.is_none_or(|t| t.starts_with(word) && t.len() <= 128 && t.chars().all(|c| word(c) || c == '.' || c == '-'));
     let digest_ok = digest.is_none_or(|d| {
         d.split_once(':').is_some_and(|(kind, hex)| {
-            kind.starts_with(|c: char| c.is_ascii_alphabetic()) && hex.len() >= 32 && hex.chars().all(|c| c.is_ascii_hexdigit())
+            kind.starts_with(|c: char| c.is_ascii_alphabetic())
+                && hex.len() >= 32
+                && hex.chars().all(|c| c.is_ascii_hexdigit())
         })
     });
     let mut parts = name.split('/').peekable();
     let first = parts.peek().copied().unwrap_or_default();
-    let is_host = name.contains('/') && (first.contains(['.', ':']) || first.chars().any(char::is_uppercase) || first == "localhost");
+    let is_host = name.contains('/')
+        && (first.contains(['.', ':']) || first.chars().any(char::is_uppercase) || first == "localhost");
     if is_host {
         parts.next();
     }
@@ -124,7 +130,9 @@ fn check(inv: &Invocation, dry_run: DryRun) -> anyhow::Result<bool> {
         return Err(usage("--rm should only be used for attached containers"));
     }
     if attach && dry_run != DryRun::None {
-        return Err(usage("--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)"));
+        return Err(usage(
+            "--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)",
+        ));
     }
     let pull = flags.str("image-pull-policy");
     if !matches!(pull, "" | "Always" | "IfNotPresent" | "Never") {
@@ -312,7 +320,12 @@ fn running(pod: &Value) -> bool {
 }
 
 /// Waits for a state of the pod.
-async fn wait_for(rest: &Rest, pod: &Value, timeout: Duration, reached: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+async fn wait_for(
+    rest: &Rest,
+    pod: &Value,
+    timeout: Duration,
+    reached: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Value> {
     let meta = pod.get("metadata");
     let mapping = Mapping {
         group: String::new(),
@@ -380,7 +393,8 @@ async fn follow(inv: &Invocation, created: &Value) -> anyhow::Result<()> {
         return Ok(());
     }
     let only_success = policy == "OnFailure";
-    let pod = wait_for(&rest, created, timeout, |p| phase(p) == "Succeeded" || (!only_success && phase(p) == "Failed")).await?;
+    let pod = wait_for(&rest, created, timeout, |p| phase(p) == "Succeeded" || (!only_success && phase(p) == "Failed"))
+        .await?;
     exit_code(&pod)
 }
 
@@ -404,7 +418,12 @@ mod tests {
 
     #[test]
     fn image_names() {
-        for good in ["nginx", "nginx:1.2", "localhost:5000/a/b:x", "k8s.gcr.io/pause@sha256:0123456789012345678901234567890123456789012345678901234567890123"] {
+        for good in [
+            "nginx",
+            "nginx:1.2",
+            "localhost:5000/a/b:x",
+            "k8s.gcr.io/pause@sha256:0123456789012345678901234567890123456789012345678901234567890123",
+        ] {
             assert!(is_reference(good), "{good}");
         }
         for bad in ["", "InvalidImage", "a//b", "a:b:c", "-x"] {

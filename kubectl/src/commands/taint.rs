@@ -27,7 +27,12 @@ fn flags(flags: &mut FlagSet) {
     options::dry_run_flag(flags);
     options::validate_flag(flags);
     options::selector_flag(flags);
-    flags.bool("overwrite", "", false, "If true, allow taints to be overwritten, otherwise reject taint updates that overwrite existing taints.");
+    flags.bool(
+        "overwrite",
+        "",
+        false,
+        "If true, allow taints to be overwritten, otherwise reject taint updates that overwrite existing taints.",
+    );
     flags.bool("all", "", false, "Select all nodes in the cluster");
     options::field_manager_flag(flags, "kubectl-taint");
 }
@@ -206,16 +211,14 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     anyhow::ensure!(mapping.kind == "Node", "invalid resource type {kind}, only node types are supported");
     changes.check()?;
     let (all, selector) = (inv.flags.get_bool("all"), inv.flags.str("selector"));
-    anyhow::ensure!(
-        !all || selector.is_empty(),
-        "setting 'all' parameter with a non empty selector is prohibited"
-    );
+    anyhow::ensure!(!all || selector.is_empty(), "setting 'all' parameter with a non empty selector is prohibited");
     anyhow::ensure!(
         all || !selector.is_empty() || resources.len() >= 2,
         "at least one resource name must be specified since 'all' parameter is not set"
     );
     let (namespace, _) = inv.ctx.namespace()?;
-    let mut builder = Builder::new(&inv.ctx).continue_on_error().namespace(&namespace, false).labels(selector).flatten().latest();
+    let mut builder =
+        Builder::new(&inv.ctx).continue_on_error().namespace(&namespace, false).labels(selector).flatten().latest();
     builder = match all || !selector.is_empty() {
         true => builder.select_all(all).resource_types(&["node".to_owned()]),
         false => builder.resource_names("node", &resources[1..]),
@@ -229,12 +232,14 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
             true => {
                 info.object.remove_path(&["spec", "taints"]);
             }
-            false => info.object.set_path(&["spec", "taints"], Value::List(taints.iter().map(Taint::to_value).collect())),
+            false => {
+                info.object.set_path(&["spec", "taints"], Value::List(taints.iter().map(Taint::to_value).collect()))
+            }
         }
         let mut printer = PrintFlags::from_flags(&inv.flags).printer(&dry_run.operation(word))?;
         if !dry_run.is_client() {
-            let (media_type, patch) =
-                difference(&before, &info.object)?.unwrap_or(("application/strategic-merge-patch+json", b"{}".to_vec()));
+            let (media_type, patch) = difference(&before, &info.object)?
+                .unwrap_or(("application/strategic-merge-patch+json", b"{}".to_vec()));
             let helper = Helper::new(inv.ctx.rest().await?, info.mapping()?.clone())
                 .dry_run(dry_run.is_server())
                 .field_manager(inv.flags.str("field-manager"))

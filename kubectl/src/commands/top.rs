@@ -43,17 +43,32 @@ static POD: Command = Command {
 
 fn node_flags(flags: &mut FlagSet) {
     options::selector_flag(flags);
-    flags.string("sort-by", "", "", "If non-empty, sort nodes list using specified field. The field can be either 'cpu' or 'memory'.");
+    flags.string(
+        "sort-by",
+        "",
+        "",
+        "If non-empty, sort nodes list using specified field. The field can be either 'cpu' or 'memory'.",
+    );
     flags.bool("no-headers", "", false, "If present, print output without headers");
     flags.bool("use-protocol-buffers", "", true, "Enables using protocol-buffers to access Metrics API.");
-    flags.bool("show-capacity", "", false, "Print node resources based on Capacity instead of Allocatable(default) of the nodes.");
+    flags.bool(
+        "show-capacity",
+        "",
+        false,
+        "Print node resources based on Capacity instead of Allocatable(default) of the nodes.",
+    );
     flags.bool("show-swap", "", false, "Print node resources related to swap memory.");
 }
 
 fn pod_flags(flags: &mut FlagSet) {
     options::selector_flag(flags);
     flags.string("field-selector", "", "", "Selector (field query) to filter on, supports '=', '==', and '!='.(e.g. --field-selector key1=value1,key2=value2). The server only supports a limited number of field queries per type.");
-    flags.string("sort-by", "", "", "If non-empty, sort pods list using specified field. The field can be either 'cpu' or 'memory'.");
+    flags.string(
+        "sort-by",
+        "",
+        "",
+        "If non-empty, sort pods list using specified field. The field can be either 'cpu' or 'memory'.",
+    );
     flags.bool("containers", "", false, "If present, print usage of containers within a pod.");
     flags.bool("all-namespaces", "A", false, "If present, list the requested object(s) across all namespaces. Namespace in current context is ignored even if specified with --namespace.");
     flags.bool("no-headers", "", false, "If present, print output without headers.");
@@ -67,12 +82,10 @@ async fn check(inv: &Invocation) -> anyhow::Result<()> {
         let usage = inv.path.last().map(|c| format!("{} {}", c.name, c.args)).unwrap_or_default();
         return Err(inv.usage_error(usage));
     }
-    anyhow::ensure!(
-        matches!(inv.flags.str("sort-by"), "" | "cpu" | "memory"),
-        "--sort-by accepts only cpu or memory"
-    );
+    anyhow::ensure!(matches!(inv.flags.str("sort-by"), "" | "cpu" | "memory"), "--sort-by accepts only cpu or memory");
     let mapper = inv.ctx.mapper().await?;
-    let metrics = |g: &crate::client::ApiGroup| g.name == "metrics.k8s.io" && g.versions.iter().any(|v| v.version == "v1beta1");
+    let metrics =
+        |g: &crate::client::ApiGroup| g.name == "metrics.k8s.io" && g.versions.iter().any(|v| v.version == "v1beta1");
     anyhow::ensure!(mapper.discovery().groups.iter().any(metrics), "Metrics API not available");
     Ok(())
 }
@@ -108,10 +121,7 @@ fn name_of(object: &Value) -> String {
 
 async fn nodes(inv: Invocation) -> anyhow::Result<()> {
     let selector = inv.flags.str("selector");
-    anyhow::ensure!(
-        inv.args.is_empty() || selector.is_empty(),
-        "only one of NAME or --selector can be provided"
-    );
+    anyhow::ensure!(inv.args.is_empty() || selector.is_empty(), "only one of NAME or --selector can be provided");
     check(&inv).await?;
     let rest = inv.ctx.rest().await?;
     let mut metrics = metrics(&inv, &rest, "nodes").await?;

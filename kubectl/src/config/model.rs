@@ -33,9 +33,7 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
         let clean: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        let data = base64::engine::general_purpose::STANDARD
-            .decode(clean)
-            .map_err(serde::de::Error::custom)?;
+        let data = base64::engine::general_purpose::STANDARD.decode(clean).map_err(serde::de::Error::custom)?;
         Ok(Self(data))
     }
 }
@@ -120,7 +118,12 @@ pub struct AuthInfo {
     #[serde(default, rename = "as-uid", skip_serializing_if = "String::is_empty")]
     pub impersonate_uid: String,
     /// Groups to act as.
-    #[serde(default, rename = "as-groups", skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
+    #[serde(
+        default,
+        rename = "as-groups",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub impersonate_groups: Vec<String>,
     /// Extra to act with.
     #[serde(

@@ -31,7 +31,6 @@ pub struct Resolved {
     pub user: AuthInfo,
 }
 
-
 impl Overrides {
     /// Whether no flag changes cluster or user.
     fn is_empty(&self) -> bool {
@@ -94,11 +93,18 @@ impl Overrides {
         {
             return Ok(resolved);
         }
-        let context = self.effective_context(config)?;
+        let context = self.effective_context(config).map_err(|error| match self.context.as_str() {
+            "" => error,
+            name => Failure::Configuration(vec![format!("context {} does not exist", quote(name))]),
+        })?;
         let mut cluster = match config.clusters.get(&context.cluster) {
             Some(cluster) => cluster.clone(),
             None if !self.cluster_name.is_empty() && self.cluster.server.is_empty() => {
-                let text = format!("no server found for cluster {}", quote(&self.cluster_name));
+                let name = quote(&self.cluster_name);
+                let text = match self.namespace.is_empty() {
+                    true => format!("no server found for cluster {name}"),
+                    false => format!("cluster {name} does not exist"),
+                };
                 return Err(Failure::Configuration(vec![text]));
             }
             None => Cluster::default(),
@@ -173,7 +179,10 @@ impl Overrides {
 }
 
 fn default_server() -> String {
-    std::env::var("KUBERNETES_MASTER").ok().filter(|s| !s.is_empty()).unwrap_or_else(|| "http://localhost:8080".to_owned())
+    std::env::var("KUBERNETES_MASTER")
+        .ok()
+        .filter(|s| !s.is_empty())
+        .unwrap_or_else(|| "http://localhost:8080".to_owned())
 }
 
 fn in_cluster_server() -> Option<String> {
@@ -188,11 +197,7 @@ fn in_cluster() -> Option<Resolved> {
     const DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
     let server = in_cluster_server()?;
     std::fs::metadata(format!("{DIR}/token")).ok()?;
-    let cluster = Cluster {
-        server,
-        certificate_authority: format!("{DIR}/ca.crt"),
-        ..Cluster::default()
-    };
+    let cluster = Cluster { server, certificate_authority: format!("{DIR}/ca.crt"), ..Cluster::default() };
     let user = AuthInfo { token_file: format!("{DIR}/token"), ..AuthInfo::default() };
     Some(Resolved { cluster, user })
 }

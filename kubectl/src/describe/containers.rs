@@ -64,7 +64,9 @@ pub(super) fn containers(
             doc.field(2, "Restart Count", &status.get("restartCount").as_i64().unwrap_or(0).to_string());
         }
         resources(container.get("resources"), doc, 2);
-        for (title, field) in [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")] {
+        for (title, field) in
+            [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")]
+        {
             if container.has(field) {
                 doc.field(2, title, &probe(container.get(field)));
             }
@@ -190,8 +192,7 @@ fn probe(probe: &Value) -> String {
     );
     let text = |path: &[&str]| probe.path(path).str_or_empty().to_owned();
     if probe.has("exec") {
-        let command: Vec<&str> =
-            probe.path(&["exec", "command"]).items().iter().map(|w| w.str_or_empty()).collect();
+        let command: Vec<&str> = probe.path(&["exec", "command"]).items().iter().map(|w| w.str_or_empty()).collect();
         return format!("exec [{}] {attributes}", command.join(" "));
     }
     if probe.has("httpGet") {
@@ -283,8 +284,13 @@ fn field_value(pod: &Value, path: &str) -> String {
         }
     }
     match path {
-        "metadata.name" | "metadata.namespace" | "metadata.uid" | "spec.nodeName" | "spec.serviceAccountName"
-        | "status.hostIP" | "status.podIP" => {
+        "metadata.name"
+        | "metadata.namespace"
+        | "metadata.uid"
+        | "spec.nodeName"
+        | "spec.serviceAccountName"
+        | "status.hostIP"
+        | "status.podIP" => {
             let parts: Vec<&str> = path.split('.').collect();
             pod.path(&parts).str_or_empty().to_owned()
         }

@@ -98,7 +98,8 @@ fn split_camel(text: &str) -> Vec<String> {
         }
     }
     for i in 0..runs.len().saturating_sub(1) {
-        if runs[i][0].is_uppercase() && runs[i + 1][0].is_lowercase()
+        if runs[i][0].is_uppercase()
+            && runs[i + 1][0].is_lowercase()
             && let Some(last) = runs[i].pop()
         {
             runs[i + 1].insert(0, last);

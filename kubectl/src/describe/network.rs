@@ -23,10 +23,8 @@ pub(super) fn ingress(subject: &Subject, doc: &mut Document) -> bool {
     doc.labels("Labels", object.path(&["metadata", "labels"]));
     doc.field(0, "Namespace", object.path(&["metadata", "namespace"]).str_or_empty());
     let balancers = object.path(&["status", "loadBalancer", "ingress"]).items().iter();
-    let addresses: BTreeSet<&str> = balancers
-        .map(|b| text_or(b.get("ip"), b.get("hostname").str_or_empty()))
-        .filter(|a| !a.is_empty())
-        .collect();
+    let addresses: BTreeSet<&str> =
+        balancers.map(|b| text_or(b.get("ip"), b.get("hostname").str_or_empty())).filter(|a| !a.is_empty()).collect();
     doc.field(0, "Address", &Vec::from_iter(addresses).join(","));
     doc.field(0, "Ingress Class", text_or(spec.get("ingressClassName"), "<none>"));
     let default = match spec.get("defaultBackend") {

@@ -2,9 +2,9 @@
 
 use apimachinery::value::Value;
 
+use super::Subject;
 use super::document::Document;
 use super::pod_resources::{Amounts, add, amount, total};
-use super::Subject;
 use crate::printers::sprint;
 use crate::time::rfc1123z;
 
@@ -163,11 +163,8 @@ impl Share {
     /// `250m (12%)`.
     fn text(&self, amounts: &Amounts, name: &str) -> String {
         let (part, whole) = (amount(amounts, name), amount(&self.amounts, name));
-        let (a, b) = if name == "cpu" {
-            (part.milli_value(), whole.milli_value())
-        } else {
-            (part.value(), whole.value())
-        };
+        let (a, b) =
+            if name == "cpu" { (part.milli_value(), whole.milli_value()) } else { (part.value(), whole.value()) };
         let percent = if b == 0 { 0.0 } else { a as f64 / b as f64 * 100.0 };
         format!("{part} ({}%)", percent as i64)
     }

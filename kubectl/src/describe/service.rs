@@ -95,7 +95,8 @@ pub(super) fn endpoints(slices: &[Value], port_name: &str) -> String {
     }
     let mut all: Vec<String> = Vec::new();
     for slice in slices {
-        let ready = slice.get("endpoints").items().iter().filter(|e| e.path(&["conditions", "ready"]).as_bool() != Some(false));
+        let ready =
+            slice.get("endpoints").items().iter().filter(|e| e.path(&["conditions", "ready"]).as_bool() != Some(false));
         let addresses: Vec<&str> = ready.map(|e| e.get("addresses").index(0).str_or_empty()).collect();
         let ports = slice.get("ports").items();
         if ports.is_empty() {

@@ -23,8 +23,11 @@ pub(super) fn volumes(volumes: &Value, doc: &mut Document, space: &str) {
     }
 }
 
+/// Field of a volume, text of its type, and its fields by title.
+type Source = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// Sources that are a list of fields: type text, then title and field name.
-const PLAIN: &[(&str, &str, &[(&str, &str)])] = &[
+const PLAIN: &[Source] = &[
     (
         "persistentVolumeClaim",
         "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
@@ -35,21 +38,9 @@ const PLAIN: &[(&str, &str, &[(&str, &str)])] = &[
         "NFS (an NFS mount that lasts the lifetime of a pod)",
         &[("Server", "server"), ("Path", "path"), ("ReadOnly", "?readOnly")],
     ),
-    (
-        "configMap",
-        "ConfigMap (a volume populated by a ConfigMap)",
-        &[("Name", "name"), ("Optional", "?optional")],
-    ),
-    (
-        "secret",
-        "Secret (a volume populated by a Secret)",
-        &[("SecretName", "secretName"), ("Optional", "?optional")],
-    ),
-    (
-        "image",
-        "Image (a container image or OCI artifact)",
-        &[("Reference", "reference"), ("PullPolicy", "pullPolicy")],
-    ),
+    ("configMap", "ConfigMap (a volume populated by a ConfigMap)", &[("Name", "name"), ("Optional", "?optional")]),
+    ("secret", "Secret (a volume populated by a Secret)", &[("SecretName", "secretName"), ("Optional", "?optional")]),
+    ("image", "Image (a container image or OCI artifact)", &[("Reference", "reference"), ("PullPolicy", "pullPolicy")]),
 ];
 
 fn describe(kind: &str, source: &Value, doc: &mut Document) {

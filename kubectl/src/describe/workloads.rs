@@ -255,11 +255,15 @@ pub(super) fn cron_job(object: &Value, doc: &mut Document) -> bool {
     doc.labels_and_annotations(object);
     doc.field(0, "Schedule", spec.get("schedule").str_or_empty());
     doc.field(0, "Concurrency Policy", spec.get("concurrencyPolicy").str_or_empty());
-    doc.field(0, "Suspend", match spec.get("suspend").as_bool() {
-        None => "<unset>",
-        Some(true) => "True",
-        Some(false) => "False",
-    });
+    doc.field(
+        0,
+        "Suspend",
+        match spec.get("suspend").as_bool() {
+            None => "<unset>",
+            Some(true) => "True",
+            Some(false) => "False",
+        },
+    );
     doc.field(0, "Time Zone", &shown(spec.get("timeZone")));
     doc.field(0, "Successful Job History Limit", &shown(spec.get("successfulJobsHistoryLimit")));
     doc.field(0, "Failed Job History Limit", &shown(spec.get("failedJobsHistoryLimit")));

@@ -29,7 +29,8 @@ impl CustomColumns {
 
     /// From a file with a line of headers and a line of expressions.
     pub fn from_template(text: &str) -> anyhow::Result<Self> {
-        const EXPECTED: &str = "Expected format is one line of space separated headers, one line of space separated column specs.";
+        const EXPECTED: &str =
+            "Expected format is one line of space separated headers, one line of space separated column specs.";
         let mut lines = text.lines();
         let Some(headers) = lines.next() else {
             anyhow::bail!("invalid template, missing header line. {EXPECTED}");

@@ -19,8 +19,18 @@ const GET_FORMATS: &str = "custom-columns,custom-columns-file,go-template,go-tem
 pub fn print_flags(flags: &mut FlagSet) {
     flags.bool("allow-missing-template-keys", "", true, "If true, ignore errors in templates when a field or map key is missing. Only for golang and jsonpath output formats.");
     flags.string("output", "o", "", "Output format. One of: (json, yaml, kyaml, name, go-template, go-template-file, template, templatefile, jsonpath, jsonpath-as-json, jsonpath-file).");
-    flags.bool("show-managed-fields", "", false, "If true, keep the managedFields when printing objects in JSON or YAML format.");
-    flags.string("template", "", "", "Template string or path to template file to use when -o=go-template, -o=go-template-file.");
+    flags.bool(
+        "show-managed-fields",
+        "",
+        false,
+        "If true, keep the managedFields when printing objects in JSON or YAML format.",
+    );
+    flags.string(
+        "template",
+        "",
+        "",
+        "Template string or path to template file to use when -o=go-template, -o=go-template-file.",
+    );
 }
 
 /// What the user asked for.
@@ -161,7 +171,8 @@ impl PrintFlags {
             if !format.ends_with("file") {
                 return Ok(text.to_owned());
             }
-            let content = crate::files::read(text).map_err(|e| anyhow::anyhow!("error reading --template {text}, {e}"))?;
+            let content =
+                crate::files::read(text).map_err(|e| anyhow::anyhow!("error reading --template {text}, {e}"))?;
             Ok(String::from_utf8_lossy(&content).into_owned())
         };
         if let Some((format, text)) = self.split(output, &GO) {
@@ -252,8 +263,7 @@ fn compact(object: &Value, typed: bool) -> Vec<u8> {
     if typed {
         return typed_json(object);
     }
-    let json = crate::codec::encode_json(object);
-    json
+    crate::codec::encode_json(object)
 }
 
 fn wire(object: &Value, typed: bool) -> Value {

@@ -8,8 +8,7 @@ use crate::cli::quote::quote;
 pub(crate) fn go_syntax(value: &Value) -> String {
     match value {
         Value::Map(map) => {
-            let entries: Vec<String> =
-                map.iter().map(|(k, v)| format!("{}:{}", quote(k), go_syntax(v))).collect();
+            let entries: Vec<String> = map.iter().map(|(k, v)| format!("{}:{}", quote(k), go_syntax(v))).collect();
             format!("map[string]interface {{}}{{{}}}", entries.join(", "))
         }
         Value::List(items) => {

@@ -29,9 +29,9 @@ impl GoTemplate {
     /// The template's text for an object.
     pub fn execute(&self, object: &Value) -> anyhow::Result<String> {
         let data = convert(object);
-        self.template.execute_to_string(&data).map_err(|e| {
-            anyhow::anyhow!("error executing template {}: {e}", crate::cli::quote::quote(&self.text))
-        })
+        self.template
+            .execute_to_string(&data)
+            .map_err(|e| anyhow::anyhow!("error executing template {}: {e}", crate::cli::quote::quote(&self.text)))
     }
 }
 

@@ -649,10 +649,14 @@ pub fn relaxed_expression(text: &str) -> anyhow::Result<String> {
     if let Some(stripped) = text.strip_prefix('{') {
         match stripped.strip_suffix('}') {
             Some(body) => inner = body,
-            None => anyhow::bail!("unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or '{{.name1.name2}}'"),
+            None => anyhow::bail!(
+                "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or '{{.name1.name2}}'"
+            ),
         }
     } else if text.ends_with('}') || text.contains('{') {
-        anyhow::bail!("unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or '{{.name1.name2}}'");
+        anyhow::bail!(
+            "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or '{{.name1.name2}}'"
+        );
     }
     let inner = inner.strip_prefix('.').unwrap_or(inner);
     Ok(format!("{{.{inner}}}"))
@@ -685,13 +689,19 @@ mod tests {
             ("{.items[*]['metadata.name', 'status.capacity']}", "127.0.0.1 127.0.0.2 {\"cpu\":\"4\"} {\"cpu\":\"8\"}"),
             ("{.users[?(@.name==\"e2e\")].user.password}", "secret"),
             ("{.items[0].metadata.labels.kubernetes\\.io/hostname}", "127.0.0.1"),
-            ("{range .items[*]}[{.metadata.name}, {.status.capacity}] {end}", "[127.0.0.1, {\"cpu\":\"4\"}] [127.0.0.2, {\"cpu\":\"8\"}] "),
+            (
+                "{range .items[*]}[{.metadata.name}, {.status.capacity}] {end}",
+                "[127.0.0.1, {\"cpu\":\"4\"}] [127.0.0.2, {\"cpu\":\"8\"}] ",
+            ),
             ("{range .items[*]}{.metadata.name}{\"\\t\"}{end}{.n}", "127.0.0.1\t127.0.0.2\t3"),
             ("{..address}", "127.0.0.1 127.0.0.2 127.0.0.3"),
             ("{.items[-1:].metadata.name}", "127.0.0.2"),
             ("{.items[-1].metadata.name}", "127.0.0.2"),
             ("{.f} {.z}", "1.5 null"),
-            ("{range .items[*]}{range .status.addresses[*]}{.address},{end}; {end}", "127.0.0.1,; 127.0.0.2,127.0.0.3,; "),
+            (
+                "{range .items[*]}{range .status.addresses[*]}{.address},{end}; {end}",
+                "127.0.0.1,; 127.0.0.2,127.0.0.3,; ",
+            ),
         ] {
             let got = JsonPath::parse(template).and_then(|p| p.execute(&data())).map_err(|e| e.to_string());
             assert_eq!(got.as_deref(), Ok(want), "{template}");

@@ -10,9 +10,5 @@ pub fn name_line(object: &Value, operation: &str) -> String {
     let name = object.path(&["metadata", "name"]).as_str().unwrap_or("<unknown>");
     let kind = if kind.is_empty() { "<unknown>".to_owned() } else { kind };
     let operation = if operation.is_empty() { String::new() } else { format!(" {operation}") };
-    if group.is_empty() {
-        format!("{kind}/{name}{operation}\n")
-    } else {
-        format!("{kind}.{group}/{name}{operation}\n")
-    }
+    if group.is_empty() { format!("{kind}/{name}{operation}\n") } else { format!("{kind}.{group}/{name}{operation}\n") }
 }

@@ -157,7 +157,8 @@ impl TablePrinter {
             out.write(&format!("{}\n", headers.join("\t")));
         }
         self.printed_plain = true;
-        let items = if crate::resource::is_list(object) { object.get("items").items() } else { std::slice::from_ref(object) };
+        let items =
+            if crate::resource::is_list(object) { object.get("items").items() } else { std::slice::from_ref(object) };
         for item in items {
             self.plain_row(item, event, is_status, out);
         }

@@ -321,10 +321,7 @@ impl<'c> Builder<'c> {
     }
 
     async fn mappings(&self) -> anyhow::Result<Vec<Rc<Mapping>>> {
-        anyhow::ensure!(
-            self.resources.len() < 2 || !self.single_type,
-            "you may only specify a single resource type"
-        );
+        anyhow::ensure!(self.resources.len() < 2 || !self.single_type, "you may only specify a single resource type");
         let mapper = self.ctx.mapper().await?;
         let mut mappings: Vec<Rc<Mapping>> = Vec::new();
         for resource in &self.resources {
@@ -343,10 +340,7 @@ impl<'c> Builder<'c> {
             "selectors and the all flag cannot be used when passing resource/name arguments"
         );
         anyhow::ensure!(!self.resources.is_empty(), "at least one resource must be specified to use a selector");
-        anyhow::ensure!(
-            self.subresource.is_empty(),
-            "subresource cannot be used when bulk resources are specified"
-        );
+        anyhow::ensure!(self.subresource.is_empty(), "subresource cannot be used when bulk resources are specified");
         let mut items = Vec::new();
         for mapping in self.mappings().await? {
             if let Err(error) = self.list(&mapping, &mut items).await {
@@ -458,10 +452,7 @@ impl<'c> Builder<'c> {
             }
             wanted.push((mapping, name.clone()));
         }
-        anyhow::ensure!(
-            types.len() < 2 || !self.single_type,
-            "you may only specify a single resource type"
-        );
+        anyhow::ensure!(types.len() < 2 || !self.single_type, "you may only specify a single resource type");
         let single = wanted.len() == 1;
         self.named(wanted, single).await
     }
@@ -511,7 +502,7 @@ impl<'c> Builder<'c> {
 
     async fn fetch(&self, info: &mut Info) -> anyhow::Result<()> {
         let request = Request::to(Method::GET, info.mapping()?, &info.namespace, &info.name)
-            .sub(&info.subresource)
+            .below(&info.subresource)
             .table(self.table.is_some())
             .maybe("includeObject", if self.table == Some(true) { "Object" } else { "" });
         let object = self.ctx.rest().await?.value(request).await?;
@@ -520,18 +511,17 @@ impl<'c> Builder<'c> {
     }
 
     async fn by_path(&self, sources: Vec<Source>, single: bool) -> anyhow::Result<Found> {
-        const WITH_PATHS: &str = "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well";
+        const WITH_PATHS: &str =
+            "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well";
         anyhow::ensure!(self.resources.is_empty(), WITH_PATHS);
         anyhow::ensure!(self.names.is_empty(), "name cannot be provided when a path is specified");
-        anyhow::ensure!(
-            self.tuples.is_empty(),
-            "resource/name arguments cannot be provided when a path is specified"
-        );
+        anyhow::ensure!(self.tuples.is_empty(), "resource/name arguments cannot be provided when a path is specified");
         let selector = match self.label_selector.as_deref() {
             None | Some("") => None,
-            Some(text) => Some(label::parse(text).map_err(|e| {
-                anyhow::anyhow!("the provided selector {} is not valid: {e}", quote(text))
-            })?),
+            Some(text) => Some(
+                label::parse(text)
+                    .map_err(|e| anyhow::anyhow!("the provided selector {} is not valid: {e}", quote(text)))?,
+            ),
         };
         let mut items = Vec::new();
         if let Some((name, content)) = &self.stdin_text {

@@ -60,7 +60,7 @@ impl Helper {
 
     fn write(&self, method: Method, namespace: &str, name: &str) -> Request {
         Request::to(method, &self.mapping, namespace, name)
-            .sub(&self.subresource)
+            .below(&self.subresource)
             .maybe("dryRun", if self.dry_run { "All" } else { "" })
             .maybe("fieldManager", &self.field_manager)
             .maybe("fieldValidation", &self.field_validation)
@@ -68,9 +68,7 @@ impl Helper {
 
     /// Reads an object.
     pub async fn get(&self, namespace: &str, name: &str) -> anyhow::Result<Value> {
-        self.rest
-            .value(Request::to(Method::GET, &self.mapping, namespace, name).sub(&self.subresource))
-            .await
+        self.rest.value(Request::to(Method::GET, &self.mapping, namespace, name).below(&self.subresource)).await
     }
 
     /// Creates an object.
@@ -88,7 +86,13 @@ impl Helper {
     }
 
     /// Patches an object; `kind` is the media type of the patch.
-    pub async fn patch(&self, namespace: &str, name: &str, kind: &'static str, patch: Vec<u8>) -> anyhow::Result<Value> {
+    pub async fn patch(
+        &self,
+        namespace: &str,
+        name: &str,
+        kind: &'static str,
+        patch: Vec<u8>,
+    ) -> anyhow::Result<Value> {
         self.rest.value(self.write(Method::PATCH, namespace, name).body(kind, patch)).await
     }
 
@@ -110,7 +114,7 @@ impl Helper {
         }
         options.set("kind", "DeleteOptions");
         options.set("apiVersion", self.delete_options_version());
-        let request = Request::to(Method::DELETE, &self.mapping, namespace, name).sub(&self.subresource);
+        let request = Request::to(Method::DELETE, &self.mapping, namespace, name).below(&self.subresource);
         self.rest.value(request.json(&options)).await
     }
 

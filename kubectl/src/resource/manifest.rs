@@ -107,7 +107,9 @@ pub(super) fn expand(options: &FilenameOptions) -> Sources {
         }
     }
     if !options.kustomize.is_empty() {
-        found.errors.push(anyhow::anyhow!("kustomize is not built into this kubectl; build the folder elsewhere and use -f"));
+        found
+            .errors
+            .push(anyhow::anyhow!("kustomize is not built into this kubectl; build the folder elsewhere and use -f"));
     }
     if found.list.is_empty() && found.errors.is_empty() && !options.filenames.is_empty() {
         found.errors.push(anyhow::anyhow!(
@@ -154,7 +156,12 @@ fn glob(pattern: &str) -> Vec<String> {
                 .unwrap_or_default();
             names.sort();
             let expression = regex_of(part);
-            next.extend(names.iter().filter(|n| expression.as_ref().is_some_and(|r| r.is_match(n))).map(|n| format!("{base}{n}/")));
+            next.extend(
+                names
+                    .iter()
+                    .filter(|n| expression.as_ref().is_some_and(|r| r.is_match(n)))
+                    .map(|n| format!("{base}{n}/")),
+            );
         }
         found = next;
     }
@@ -268,7 +275,8 @@ fn json_documents(text: &str, source: &str) -> Vec<anyhow::Result<Value>> {
 fn split_yaml(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for line in text.split_inclusive('\n') {
-        let marker = line.strip_prefix("---").filter(|rest| rest.trim().is_empty() || rest.starts_with([' ', '\t', '#']));
+        let marker =
+            line.strip_prefix("---").filter(|rest| rest.trim().is_empty() || rest.starts_with([' ', '\t', '#']));
         match marker {
             Some(rest) => documents.push(if rest.trim().is_empty() { "\n".to_owned() } else { rest.to_owned() }),
             None => documents.last_mut().expect("starts with one").push_str(line),

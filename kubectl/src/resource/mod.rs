@@ -10,5 +10,5 @@ mod watch;
 pub use builder::{Builder, Found, has_names};
 pub use helper::Helper;
 pub use info::{Info, group_kind_of, is_list, list_items};
-pub use watch::{TIMED_OUT, Verdict, Watched};
 pub use manifest::{FilenameOptions, decode_documents};
+pub use watch::{TIMED_OUT, Verdict, Watched};

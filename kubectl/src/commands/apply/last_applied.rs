@@ -52,7 +52,12 @@ fn view_flags(flags: &mut FlagSet) {
 fn set_flags(flags: &mut FlagSet) {
     printers::print_flags(flags);
     options::dry_run_flag(flags);
-    flags.bool("create-annotation", "", false, "Will create 'last-applied-configuration' annotations if current objects doesn't have one");
+    flags.bool(
+        "create-annotation",
+        "",
+        false,
+        "Will create 'last-applied-configuration' annotations if current objects doesn't have one",
+    );
     flags.slice("filename", "f", "", "that contains the last-applied-configuration annotations");
 }
 
@@ -60,7 +65,9 @@ async fn view(inv: Invocation) -> anyhow::Result<()> {
     let output = inv.flags.str("output").to_lowercase();
     if output != "yaml" && output != "json" {
         let shown = quote(inv.flags.str("output"));
-        return Err(inv.usage_error(format!("Unexpected -o output mode: {shown}, the flag 'output' must be one of yaml|json")));
+        return Err(
+            inv.usage_error(format!("Unexpected -o output mode: {shown}, the flag 'output' must be one of yaml|json"))
+        );
     }
     let (namespace, explicit) = inv.ctx.namespace()?;
     let infos = Builder::new(&inv.ctx)
@@ -119,7 +126,13 @@ async fn set(inv: Invocation) -> anyhow::Result<()> {
         let text = last_applied(&info)?.to_owned();
         let helper = Helper::new(inv.ctx.rest().await?, info.mapping()?.clone()).dry_run(dry_run.is_server());
         let current = helper.get(&info.namespace, &info.name).await;
-        let current = current.map_err(|e| with_source(&format!("retrieving current configuration of:\n{}\nfrom server for:", super::describe(&info)), &info.source, e))?;
+        let current = current.map_err(|e| {
+            with_source(
+                &format!("retrieving current configuration of:\n{}\nfrom server for:", super::describe(&info)),
+                &info.source,
+                e,
+            )
+        })?;
         let present = current.path(&["metadata", "annotations", LAST_APPLIED]).as_str().map(str::to_owned);
         if present.is_none() && !inv.flags.get_bool("create-annotation") {
             anyhow::bail!(

@@ -119,10 +119,7 @@ impl Apply {
             "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)"
         );
         anyhow::ensure!(!self.server_side || !force, "--force cannot be used with --server-side");
-        anyhow::ensure!(
-            !self.dry_run.is_server() || !force,
-            "--dry-run=server cannot be used with --force"
-        );
+        anyhow::ensure!(!self.dry_run.is_server() || !force, "--dry-run=server cannot be used with --force");
         let (all, selector) = (flags.get_bool("all"), !flags.str("selector").is_empty());
         anyhow::ensure!(!all || !selector, "cannot set --all and --selector at the same time");
         if flags.get_bool("prune") {
@@ -213,13 +210,16 @@ impl Apply {
             mapping: info.mapping()?,
             helper,
             overwrite: flags.get_bool("overwrite"),
-            force: flags.get_bool("force").then(|| {
-                anyhow::Ok(Force {
-                    cascade: cascade(flags)?,
-                    grace_period: flags.get_int("grace-period"),
-                    timeout: flags.get_duration("timeout").to_std(),
+            force: flags
+                .get_bool("force")
+                .then(|| {
+                    anyhow::Ok(Force {
+                        cascade: cascade(flags)?,
+                        grace_period: flags.get_int("grace-period"),
+                        timeout: flags.get_duration("timeout").to_std(),
+                    })
                 })
-            }).transpose()?,
+                .transpose()?,
         };
         let mut desired = applied;
         let outcome = if self.dry_run.is_client() {

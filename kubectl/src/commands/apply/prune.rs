@@ -64,8 +64,8 @@ pub(super) async fn run(apply: &Apply) -> anyhow::Result<()> {
 
 async fn prune(apply: &Apply, mapping: &Rc<Mapping>, namespace: &str) -> anyhow::Result<()> {
     let rest = apply.inv.ctx.rest().await?;
-    let request = Request::to(Method::GET, mapping, namespace, "")
-        .maybe("labelSelector", apply.inv.flags.str("selector"));
+    let request =
+        Request::to(Method::GET, mapping, namespace, "").maybe("labelSelector", apply.inv.flags.str("selector"));
     let list = rest.value(request).await?;
     for mut object in crate::resource::list_items(&list) {
         let meta = object.get("metadata");

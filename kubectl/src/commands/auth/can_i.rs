@@ -23,8 +23,22 @@ pub static COMMAND: Command = Command {
 };
 
 const RESOURCE_VERBS: &[&str] = &[
-    "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use", "bind", "impersonate",
-    "*", "approve", "sign", "escalate", "attest",
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "use",
+    "bind",
+    "impersonate",
+    "*",
+    "approve",
+    "sign",
+    "escalate",
+    "attest",
 ];
 const PATH_VERBS: &[&str] = &["get", "put", "post", "head", "options", "delete", "patch", "*"];
 
@@ -104,7 +118,8 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
             check(&inv, &target, verb);
         }
         let mut attributes = json!({"verb": verb, "resource": target.resource});
-        let optional = [("namespace", namespace.as_str()), ("group", &target.group), ("subresource", sub), ("name", &target.name)];
+        let optional =
+            [("namespace", namespace.as_str()), ("group", &target.group), ("subresource", sub), ("name", &target.name)];
         for (key, value) in optional {
             if !value.is_empty() {
                 attributes[key] = json!(value);
@@ -131,7 +146,8 @@ fn check(inv: &Invocation, target: &Target, verb: &str) {
 }
 
 async fn review(inv: &Invocation, kind: &str, path: &str, spec: serde_json::Value) -> anyhow::Result<Value> {
-    let body = Value::from(json!({"kind": kind, "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": spec}));
+    let body =
+        Value::from(json!({"kind": kind, "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": spec}));
     let path = format!("/apis/authorization.k8s.io/v1/{path}");
     inv.ctx.rest().await?.value(Request::new(Method::POST, path).json(&body)).await
 }
@@ -154,7 +170,8 @@ async fn ask(inv: &Invocation, spec: serde_json::Value, quiet: bool) -> anyhow::
 }
 
 async fn list(inv: &Invocation, namespace: &str) -> anyhow::Result<()> {
-    let answer = review(inv, "SelfSubjectRulesReview", "selfsubjectrulesreviews", json!({"namespace": namespace})).await?;
+    let answer =
+        review(inv, "SelfSubjectRulesReview", "selfsubjectrulesreviews", json!({"namespace": namespace})).await?;
     let status = answer.get("status");
     if status.get("incomplete").as_bool() == Some(true) {
         let why = status.get("evaluationError").str_or_empty();

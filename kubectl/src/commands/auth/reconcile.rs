@@ -88,7 +88,9 @@ fn covers(owner: &Value, wanted: &Value) -> bool {
     };
     let names = owner.get("resourceNames").items().is_empty()
         || (!wanted.get("resourceNames").items().is_empty() && has("resourceNames"));
-    !wanted.get("verbs").is_zero() && ["verbs", "apiGroups", "resources", "nonResourceURLs"].into_iter().all(has) && names
+    !wanted.get("verbs").is_zero()
+        && ["verbs", "apiGroups", "resources", "nonResourceURLs"].into_iter().all(has)
+        && names
 }
 
 async fn reconcile(inv: &Invocation, info: &Info, parts: Parts, dry_run: DryRun) -> anyhow::Result<(Value, String)> {
@@ -113,10 +115,9 @@ async fn reconcile(inv: &Invocation, info: &Info, parts: Parts, dry_run: DryRun)
         }
         Err(error) => return Err(error),
     };
-    let protected = present
-        .path(&["metadata", "annotations", "rbac.authorization.kubernetes.io/autoupdate"])
-        .str_or_empty()
-        == "false";
+    let protected =
+        present.path(&["metadata", "annotations", "rbac.authorization.kubernetes.io/autoupdate"]).str_or_empty()
+            == "false";
     let missing = lacking(wanted, present.get(parts.field).items());
     let extra = lacking(present.get(parts.field).items(), wanted);
     let removing = inv.flags.get_bool(parts.remove) && !extra.is_empty();

@@ -32,7 +32,12 @@ pub(super) static GET: Command = Command {
     short: "Describe one or many contexts",
     example: "# All contexts\nkubectl config get-contexts",
     flags: |flags| {
-        flags.bool("no-headers", "", false, "When using the default or custom-column output format, don't print headers (default print headers).");
+        flags.bool(
+            "no-headers",
+            "",
+            false,
+            "When using the default or custom-column output format, don't print headers (default print headers).",
+        );
         flags.string("output", "o", "", "Output format. One of: (name).");
     },
     run: Some(|inv| Box::pin(get(inv))),
@@ -140,14 +145,8 @@ async fn set(inv: Invocation) -> anyhow::Result<()> {
     }
     let current = inv.flags.get_bool("current");
     let name = inv.args.first().cloned().unwrap_or_default();
-    anyhow::ensure!(
-        !name.is_empty() || current,
-        "you must specify a non-empty context name or --current"
-    );
-    anyhow::ensure!(
-        name.is_empty() || !current,
-        "you cannot specify both a context name and --current"
-    );
+    anyhow::ensure!(!name.is_empty() || current, "you must specify a non-empty context name or --current");
+    anyhow::ensure!(name.is_empty() || !current, "you cannot specify both a context name and --current");
     let access = inv.ctx.access();
     let mut config = access.starting()?;
     let name = if current {
@@ -179,13 +178,11 @@ async fn delete(inv: Invocation) -> anyhow::Result<()> {
     let access = inv.ctx.access();
     let mut config = access.starting()?;
     let file = access.default_file();
-    anyhow::ensure!(
-        config.contexts.remove(name).is_some(),
-        "cannot delete context {name}, not in {}",
-        file.display()
-    );
+    anyhow::ensure!(config.contexts.remove(name).is_some(), "cannot delete context {name}, not in {}", file.display());
     if config.current_context == *name {
-        inv.ctx.err("warning: this removed your active context, use \"kubectl config use-context\" to select a different one\n");
+        inv.ctx.err(
+            "warning: this removed your active context, use \"kubectl config use-context\" to select a different one\n",
+        );
     }
     access.modify(&config, true)?;
     inv.ctx.out(&format!("deleted context {name} from {}\n", file.display()));

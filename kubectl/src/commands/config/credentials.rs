@@ -43,10 +43,30 @@ fn set_flags(flags: &mut FlagSet) {
     flags.string("auth-provider", "", "", "Auth provider for the user entry in kubeconfig");
     flags.slice("auth-provider-arg", "", "", "'key=value' arguments for the auth provider");
     flags.string("exec-command", "", "", "Command for the exec credential plugin for the user entry in kubeconfig");
-    flags.string("exec-api-version", "", "", "API version of the exec credential plugin for the user entry in kubeconfig");
-    flags.string("exec-interactive-mode", "", "", "InteractiveMode of the exec credentials plugin for the user entry in kubeconfig");
-    flags.bool("exec-provide-cluster-info", "", false, "ProvideClusterInfo of the exec credentials plugin for the user entry in kubeconfig");
-    flags.slice("exec-arg", "", "", "New arguments for the exec credential plugin command for the user entry in kubeconfig");
+    flags.string(
+        "exec-api-version",
+        "",
+        "",
+        "API version of the exec credential plugin for the user entry in kubeconfig",
+    );
+    flags.string(
+        "exec-interactive-mode",
+        "",
+        "",
+        "InteractiveMode of the exec credentials plugin for the user entry in kubeconfig",
+    );
+    flags.bool(
+        "exec-provide-cluster-info",
+        "",
+        false,
+        "ProvideClusterInfo of the exec credentials plugin for the user entry in kubeconfig",
+    );
+    flags.slice(
+        "exec-arg",
+        "",
+        "",
+        "New arguments for the exec credential plugin command for the user entry in kubeconfig",
+    );
     flags.array("exec-env", "", "'key=value' environment values for the exec credential plugin");
     flags.bool("embed-certs", "", false, "Embed client cert/key for the user entry in kubeconfig");
 }
@@ -210,11 +230,7 @@ async fn delete(inv: Invocation) -> anyhow::Result<()> {
     let access = inv.ctx.access();
     let mut config = access.starting()?;
     let file = access.default_file();
-    anyhow::ensure!(
-        config.users.remove(name).is_some(),
-        "cannot delete user {name}, not in {}",
-        file.display()
-    );
+    anyhow::ensure!(config.users.remove(name).is_some(), "cannot delete user {name}, not in {}", file.display());
     access.modify(&config, true)?;
     inv.ctx.out(&format!("deleted user {name} from {}\n", file.display()));
     Ok(())

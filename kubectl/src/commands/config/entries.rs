@@ -38,7 +38,12 @@ fn set_flags(flags: &mut FlagSet) {
     flags.string("server", "", "", "server for the cluster entry in kubeconfig");
     flags.string("tls-server-name", "", "", "tls-server-name for the cluster entry in kubeconfig");
     flags.bool("insecure-skip-tls-verify", "", false, "insecure-skip-tls-verify for the cluster entry in kubeconfig");
-    flags.string("certificate-authority", "", "", "Path to certificate-authority file for the cluster entry in kubeconfig");
+    flags.string(
+        "certificate-authority",
+        "",
+        "",
+        "Path to certificate-authority file for the cluster entry in kubeconfig",
+    );
     flags.bool("embed-certs", "", false, "embed-certs for the cluster entry in kubeconfig");
     flags.string("proxy-url", "", "", "proxy-url for the cluster entry in kubeconfig");
 }
@@ -119,11 +124,7 @@ async fn delete(inv: Invocation) -> anyhow::Result<()> {
     let access = inv.ctx.access();
     let mut config = access.starting()?;
     let file = access.default_file();
-    anyhow::ensure!(
-        config.clusters.remove(name).is_some(),
-        "cannot delete cluster {name}, not in {}",
-        file.display()
-    );
+    anyhow::ensure!(config.clusters.remove(name).is_some(), "cannot delete cluster {name}, not in {}", file.display());
     access.modify(&config, true)?;
     inv.ctx.out(&format!("deleted cluster {name} from {}\n", file.display()));
     Ok(())

@@ -16,7 +16,12 @@ pub(super) static SET: Command = Command {
     long: "Set an individual value in a kubeconfig file.\n\n PROPERTY_NAME is a dot delimited name where each token represents either an attribute name or a map key. Map keys may not contain dots.\n\n PROPERTY_VALUE is the new value; binary fields expect base64 unless --set-raw-bytes is used.",
     example: "# The server of a cluster\nkubectl config set clusters.my-cluster.server https://1.2.3.4",
     flags: |flags| {
-        flags.bool("set-raw-bytes", "", false, "When writing a []byte PROPERTY_VALUE, write the given string directly without base64 decoding.");
+        flags.bool(
+            "set-raw-bytes",
+            "",
+            false,
+            "When writing a []byte PROPERTY_VALUE, write the given string directly without base64 decoding.",
+        );
     },
     run: Some(|inv| Box::pin(set(inv))),
     ..Command::EMPTY

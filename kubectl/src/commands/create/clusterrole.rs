@@ -37,12 +37,30 @@ fn rule_flags(flags: &mut FlagSet) {
     generator_flags(flags);
     flags.slice("verb", "", "", "Verb that applies to the resources contained in the rule");
     flags.slice("resource", "", "", "Resource that the rule applies to");
-    flags.array("resource-name", "", "Resource in the white list that the rule applies to, repeat this flag for multiple items");
+    flags.array(
+        "resource-name",
+        "",
+        "Resource in the white list that the rule applies to, repeat this flag for multiple items",
+    );
 }
 
 const VERBS: &[&str] = &[
-    "*", "get", "delete", "list", "create", "update", "patch", "watch", "proxy", "deletecollection", "use", "bind",
-    "approve", "sign", "escalate", "impersonate",
+    "*",
+    "get",
+    "delete",
+    "list",
+    "create",
+    "update",
+    "patch",
+    "watch",
+    "proxy",
+    "deletecollection",
+    "use",
+    "bind",
+    "approve",
+    "sign",
+    "escalate",
+    "impersonate",
 ];
 const NON_RESOURCE_VERBS: &[&str] = &["*", "get", "post", "put", "delete", "patch", "head", "options"];
 
@@ -51,10 +69,7 @@ const SPECIAL: &[(&str, &[(&str, &str)])] = &[
     ("use", &[("podsecuritypolicies", "policy"), ("podsecuritypolicies", "extensions")]),
     ("bind", &[("roles", "rbac.authorization.k8s.io"), ("clusterroles", "rbac.authorization.k8s.io")]),
     ("escalate", &[("roles", "rbac.authorization.k8s.io"), ("clusterroles", "rbac.authorization.k8s.io")]),
-    (
-        "impersonate",
-        &[("users", ""), ("serviceaccounts", ""), ("groups", ""), ("userextras", "authentication.k8s.io")],
-    ),
+    ("impersonate", &[("users", ""), ("serviceaccounts", ""), ("groups", ""), ("userextras", "authentication.k8s.io")]),
     ("approve", &[("signers", "certificates.k8s.io")]),
     ("sign", &[("signers", "certificates.k8s.io")]),
 ];
@@ -188,7 +203,9 @@ async fn cluster_role(inv: Invocation) -> anyhow::Result<()> {
         let mut labels = Value::map();
         for pair in &aggregation {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
-                anyhow::anyhow!("invalid argument \"{pair}\" for \"--aggregation-rule\" flag: {pair} must be formatted as key=value")
+                anyhow::anyhow!(
+                    "invalid argument \"{pair}\" for \"--aggregation-rule\" flag: {pair} must be formatted as key=value"
+                )
             })?;
             labels.set(key, value);
         }
@@ -215,10 +232,7 @@ async fn cluster_role(inv: Invocation) -> anyhow::Result<()> {
 
 fn check_urls(verbs: &[String], urls: &[String]) -> anyhow::Result<()> {
     for verb in verbs {
-        anyhow::ensure!(
-            NON_RESOURCE_VERBS.contains(&verb.as_str()),
-            "invalid verb: '{verb}' for nonResourceURL"
-        );
+        anyhow::ensure!(NON_RESOURCE_VERBS.contains(&verb.as_str()), "invalid verb: '{verb}' for nonResourceURL");
     }
     for url in urls.iter().filter(|u| *u != "*") {
         anyhow::ensure!(url.starts_with('/'), "nonResourceURL should start with /");

@@ -116,8 +116,8 @@ fn add_env_file(path: &str, entries: &mut Vec<Entry>) -> anyhow::Result<()> {
         std::fs::metadata(path).map_err(|e| anyhow::anyhow!("error reading {path}: {}", crate::files::go_error(&e)))?;
     anyhow::ensure!(!meta.is_dir(), "env config file cannot be a directory");
     let content = crate::files::read(path)?;
-    let text = String::from_utf8(content)
-        .map_err(|e| anyhow::anyhow!("env file {path} contains invalid utf8 bytes: {e}"))?;
+    let text =
+        String::from_utf8(content).map_err(|e| anyhow::anyhow!("env file {path} contains invalid utf8 bytes: {e}"))?;
     for line in text.trim_start_matches('\u{feff}').lines() {
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
@@ -142,7 +142,12 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     for entry in read_sources(&inv.flags, false)? {
         let key = &entry.key;
         let errors = names::config_map_key(key);
-        anyhow::ensure!(errors.is_empty(), "{} is not a valid key name for a ConfigMap: {}", quote(key), errors.join(","));
+        anyhow::ensure!(
+            errors.is_empty(),
+            "{} is not a valid key name for a ConfigMap: {}",
+            quote(key),
+            errors.join(",")
+        );
         for (field, there) in [("Data", data.has(key)), ("BinaryData", binary.has(key))] {
             anyhow::ensure!(
                 !there,

@@ -21,7 +21,14 @@ pub static COMMAND: Command = Command {
 
 fn flags(flags: &mut FlagSet) {
     generator_flags(flags);
-    flags.slice("image", "", "", "Image names to run. A deployment can have multiple images set for multi-container pod.").require();
+    flags
+        .slice(
+            "image",
+            "",
+            "",
+            "Image names to run. A deployment can have multiple images set for multi-container pod.",
+        )
+        .require();
     flags.int("port", 32, -1, "The containerPort that this deployment exposes.");
     flags.int("replicas", 32, 1, "Number of replicas to create. Default is 1.").letter('r');
 }
@@ -30,10 +37,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     let name = name(&inv)?;
     let images = inv.flags.list("image");
     let command = command(&inv);
-    anyhow::ensure!(
-        images.len() < 2 || command.is_empty(),
-        "cannot specify multiple --image options and command"
-    );
+    anyhow::ensure!(images.len() < 2 || command.is_empty(), "cannot specify multiple --image options and command");
     let mut containers: Vec<serde_json::Value> = Vec::new();
     for image in &images {
         let mut container = json!({"name": container_name(image), "image": image});

@@ -69,8 +69,8 @@ pub(super) async fn finish(inv: &Invocation, mut object: Value, failed: &str) ->
 /// The resource of an object of a built-in kind, without asking the server.
 pub(crate) fn static_mapping(object: &Value) -> anyhow::Result<Mapping> {
     let (group, kind) = group_kind_of(object);
-    let info = resources::by_kind(&group, &kind)
-        .ok_or_else(|| anyhow::anyhow!("no built-in resource for the kind {kind}"))?;
+    let info =
+        resources::by_kind(&group, &kind).ok_or_else(|| anyhow::anyhow!("no built-in resource for the kind {kind}"))?;
     let api_version = object.get("apiVersion").str_or_empty();
     Ok(Mapping {
         version: api_version.rsplit('/').next().unwrap_or_default().to_owned(),

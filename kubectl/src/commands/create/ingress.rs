@@ -91,7 +91,9 @@ fn parse_rule(text: &str) -> Option<Rule<'_>> {
         Some("tls") => Some(""),
         Some(tls) => Some(tls.strip_prefix("tls=")?),
     };
-    let name_ok = |t: &str| !t.is_empty() && t.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'));
+    let name_ok = |t: &str| {
+        !t.is_empty() && t.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))
+    };
     (name_ok(svc) && name_ok(port)).then(|| Rule { host, path: format!("/{path}"), service, secret })
 }
 

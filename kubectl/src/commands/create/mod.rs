@@ -64,7 +64,12 @@ fn flags(flags: &mut FlagSet) {
     options::filename_flags(flags, "Filename, directory, or URL to files to use to create the resource");
     options::validate_flag(flags);
     flags.bool("edit", "", false, "Edit the API resource before creating");
-    flags.bool("windows-line-endings", "", false, "Only relevant if --edit=true. Defaults to the line ending native to your platform.");
+    flags.bool(
+        "windows-line-endings",
+        "",
+        false,
+        "Only relevant if --edit=true. Defaults to the line ending native to your platform.",
+    );
     options::save_config_flag(flags);
     options::dry_run_flag(flags);
     options::selector_flag(flags);
@@ -76,10 +81,6 @@ fn flags(flags: &mut FlagSet) {
 async fn run(inv: Invocation) -> anyhow::Result<()> {
     let files = FilenameOptions::from_flags(&inv.flags);
     if !inv.args.is_empty() {
-        if files.is_empty() {
-            let words = crate::cli::quote::quote(&inv.args.join(" "));
-            return Err(inv.usage_error(format!("unknown command {words}")));
-        }
         return Err(inv.usage_error(format!("Unexpected args: [{}]", inv.args.join(" "))));
     }
     files.require()?;
@@ -144,10 +145,7 @@ async fn post_raw(inv: &Invocation, files: &FilenameOptions, raw: &str) -> anyho
     let [file] = files.filenames.as_slice() else {
         anyhow::bail!("--raw can only use a single local file or stdin");
     };
-    anyhow::ensure!(
-        !file.starts_with("http://") && !file.starts_with("https://"),
-        "--raw cannot read from a url"
-    );
+    anyhow::ensure!(!file.starts_with("http://") && !file.starts_with("https://"), "--raw cannot read from a url");
     anyhow::ensure!(!files.recursive, "--raw and --recursive are mutually exclusive");
     anyhow::ensure!(inv.flags.str("selector").is_empty(), "--raw and --selector (-l) are mutually exclusive");
     anyhow::ensure!(inv.flags.str("output").is_empty(), "--raw and --output are mutually exclusive");

@@ -20,8 +20,18 @@ pub static COMMAND: Command = Command {
 fn flags(flags: &mut FlagSet) {
     generator_flags(flags);
     flags.string("min-available", "", "", "The minimum number or percentage of available pods this budget requires.");
-    flags.string("max-unavailable", "", "", "The maximum number or percentage of unavailable pods this budget requires.");
-    flags.string("selector", "", "", "A label selector to use for this budget. Only equality-based selector requirements are supported.");
+    flags.string(
+        "max-unavailable",
+        "",
+        "",
+        "The maximum number or percentage of unavailable pods this budget requires.",
+    );
+    flags.string(
+        "selector",
+        "",
+        "",
+        "A label selector to use for this budget. Only equality-based selector requirements are supported.",
+    );
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {
@@ -29,14 +39,8 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     let selector = inv.flags.str("selector");
     let (min, max) = (inv.flags.str("min-available"), inv.flags.str("max-unavailable"));
     anyhow::ensure!(!selector.is_empty(), "a selector must be specified");
-    anyhow::ensure!(
-        !min.is_empty() || !max.is_empty(),
-        "one of min-available or max-unavailable must be specified"
-    );
-    anyhow::ensure!(
-        min.is_empty() || max.is_empty(),
-        "min-available and max-unavailable cannot be both specified"
-    );
+    anyhow::ensure!(!min.is_empty() || !max.is_empty(), "one of min-available or max-unavailable must be specified");
+    anyhow::ensure!(min.is_empty() || max.is_empty(), "min-available and max-unavailable cannot be both specified");
     let number = |text: &str| {
         let digits = text.strip_suffix('%').unwrap_or(text);
         !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
@@ -75,7 +79,9 @@ pub(crate) fn label_selector(text: &str) -> anyhow::Result<Value> {
             Operator::NotIn => "NotIn",
             Operator::Exists => "Exists",
             Operator::DoesNotExist => "DoesNotExist",
-            other => anyhow::bail!("{} is not a valid label selector operator", crate::cli::quote::quote(other.as_str())),
+            other => {
+                anyhow::bail!("{} is not a valid label selector operator", crate::cli::quote::quote(other.as_str()))
+            }
         };
         let mut expression = Value::from([("key", requirement.key()), ("operator", operator)]);
         if !values.is_empty() {

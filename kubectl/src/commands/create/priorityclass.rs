@@ -18,9 +18,24 @@ pub static COMMAND: Command = Command {
 fn flags(flags: &mut FlagSet) {
     generator_flags(flags);
     flags.int("value", 32, 0, "the value of this priority class.");
-    flags.bool("global-default", "", false, "global-default specifies whether this PriorityClass should be considered as the default priority.");
-    flags.string("description", "", "", "description is an arbitrary string that says when this priority class should be used.");
-    flags.string("preemption-policy", "", "PreemptLowerPriority", "preemption-policy is the policy for preempting pods with lower priority.");
+    flags.bool(
+        "global-default",
+        "",
+        false,
+        "global-default specifies whether this PriorityClass should be considered as the default priority.",
+    );
+    flags.string(
+        "description",
+        "",
+        "",
+        "description is an arbitrary string that says when this priority class should be used.",
+    );
+    flags.string(
+        "preemption-policy",
+        "",
+        "PreemptLowerPriority",
+        "preemption-policy is the policy for preempting pods with lower priority.",
+    );
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {

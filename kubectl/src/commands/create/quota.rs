@@ -21,7 +21,12 @@ pub static COMMAND: Command = Command {
 fn flags(flags: &mut FlagSet) {
     generator_flags(flags);
     flags.string("hard", "", "", "A comma-delimited set of resource=quantity pairs that define a hard limit.");
-    flags.string("scopes", "", "", "A comma-delimited set of quota scopes that must all match each object tracked by the quota.");
+    flags.string(
+        "scopes",
+        "",
+        "",
+        "A comma-delimited set of quota scopes that must all match each object tracked by the quota.",
+    );
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {

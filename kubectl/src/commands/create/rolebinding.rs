@@ -47,10 +47,7 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 async fn role_binding(inv: Invocation) -> anyhow::Result<()> {
     let name = name(&inv)?;
     let (cluster_role, role) = (inv.flags.str("clusterrole"), inv.flags.str("role"));
-    anyhow::ensure!(
-        cluster_role.is_empty() != role.is_empty(),
-        "exactly one of clusterrole or role must be specified"
-    );
+    anyhow::ensure!(cluster_role.is_empty() != role.is_empty(), "exactly one of clusterrole or role must be specified");
     let (kind, to) = if role.is_empty() { ("ClusterRole", cluster_role) } else { ("Role", role) };
     let mut binding = object(&inv, "rbac.authorization.k8s.io/v1", "RoleBinding", &name)?;
     fill(&inv, &mut binding, kind, to)?;

@@ -86,10 +86,7 @@ async fn tls(inv: Invocation) -> anyhow::Result<()> {
     let read = |path: &str| crate::files::read(path).map_err(|e| anyhow::anyhow!("Cannot read file {path}, {e}"));
     let (cert, key) = (read(cert)?, read(key)?);
     check_pair(&cert, &key)?;
-    let entries = vec![
-        Entry { key: "tls.crt".to_owned(), data: cert },
-        Entry { key: "tls.key".to_owned(), data: key },
-    ];
+    let entries = vec![Entry { key: "tls.crt".to_owned(), data: cert }, Entry { key: "tls.key".to_owned(), data: key }];
     send(&inv, &name, "kubernetes.io/tls", entries).await
 }
 
@@ -116,9 +113,11 @@ fn check_pair(cert: &[u8], key: &[u8]) -> anyhow::Result<()> {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let certs: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(cert).collect::<Result<_, _>>().map_err(|e| anyhow::anyhow!("tls: {e}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| anyhow::anyhow!("tls: failed to parse private key: {e}"))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key).map_err(|e| anyhow::anyhow!("tls: failed to parse private key: {e}"))?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let signer = provider.key_provider.load_private_key(key).map_err(|_| anyhow::anyhow!("tls: failed to parse private key"))?;
+    let signer =
+        provider.key_provider.load_private_key(key).map_err(|_| anyhow::anyhow!("tls: failed to parse private key"))?;
     match rustls::sign::CertifiedKey::new(certs, signer).keys_match() {
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
             anyhow::bail!("tls: private key does not match public key")
@@ -161,11 +160,7 @@ async fn send(inv: &Invocation, name: &str, kind: &str, entries: Vec<Entry>) -> 
         let key = &entry.key;
         let errors = names::config_map_key(key);
         anyhow::ensure!(errors.is_empty(), "{} is not valid key name for a Secret {}", quote(key), errors.join(";"));
-        anyhow::ensure!(
-            !data.has(key),
-            "cannot add key {}, another key by that name already exists",
-            key
-        );
+        anyhow::ensure!(!data.has(key), "cannot add key {}, another key by that name already exists", key);
         data.set(key, base64::engine::general_purpose::STANDARD.encode(&entry.data));
     }
     if inv.flags.get_bool("append-hash") {

@@ -23,7 +23,12 @@ static CLUSTER_IP: Command = Command {
     example: "# A ClusterIP service\nkubectl create service clusterip my-cs --tcp=5678:8080\n\n# A headless one\nkubectl create service clusterip my-cs --clusterip=\"None\"",
     flags: |flags| {
         service_flags(flags);
-        flags.string("clusterip", "", "", "Assign your own ClusterIP or set to 'None' for a 'headless' service (no loadbalancing).");
+        flags.string(
+            "clusterip",
+            "",
+            "",
+            "Assign your own ClusterIP or set to 'None' for a 'headless' service (no loadbalancing).",
+        );
     },
     run: Some(|inv| Box::pin(run(inv, "ClusterIP"))),
     ..Command::EMPTY

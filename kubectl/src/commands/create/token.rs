@@ -36,10 +36,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     let duration = inv.flags.get_duration("duration");
     anyhow::ensure!(!name.is_empty(), "service account name is required");
     anyhow::ensure!(duration.0 >= 0, "--duration must be greater than or equal to 0");
-    anyhow::ensure!(
-        duration.0 % 1_000_000_000 == 0,
-        "--duration cannot be expressed in units less than seconds"
-    );
+    anyhow::ensure!(duration.0 % 1_000_000_000 == 0, "--duration cannot be expressed in units less than seconds");
     let audiences = inv.flags.list("audience");
     anyhow::ensure!(!audiences.iter().any(String::is_empty), "--audience must not be an empty string");
     let mut spec = json!({"audiences": audiences});
@@ -74,10 +71,7 @@ fn bound_object(inv: &Invocation) -> anyhow::Result<Option<serde_json::Value>> {
     let text = |flag: &str| inv.flags.str(flag).to_owned();
     let (kind, name, uid) = (text("bound-object-kind"), text("bound-object-name"), text("bound-object-uid"));
     if kind.is_empty() {
-        anyhow::ensure!(
-            name.is_empty(),
-            "--bound-object-name can only be set if --bound-object-kind is provided"
-        );
+        anyhow::ensure!(name.is_empty(), "--bound-object-name can only be set if --bound-object-kind is provided");
         anyhow::ensure!(uid.is_empty(), "--bound-object-uid can only be set if --bound-object-kind is provided");
         return Ok(None);
     }

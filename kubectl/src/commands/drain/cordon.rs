@@ -44,7 +44,12 @@ async fn run(inv: Invocation, wanted: bool) -> anyhow::Result<()> {
 }
 
 /// Marks nodes; errors are told and do not stop the others.
-pub(super) async fn set_unschedulable(inv: &Invocation, nodes: &[Info], wanted: bool, dry_run: DryRun) -> anyhow::Result<()> {
+pub(super) async fn set_unschedulable(
+    inv: &Invocation,
+    nodes: &[Info],
+    wanted: bool,
+    dry_run: DryRun,
+) -> anyhow::Result<()> {
     let (verb, done) = if wanted { ("cordon", "cordoned") } else { ("uncordon", "uncordoned") };
     let rest = inv.ctx.rest().await?;
     for node in nodes {

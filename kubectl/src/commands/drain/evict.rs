@@ -196,18 +196,17 @@ impl Removal<'_> {
                 Ok(now) if uid(&now) != uid(pod.pod) => break,
                 Ok(now) if overdue(&now, skip) => {
                     let name = quote(pod.name);
-                    self.inv.ctx.out(&format!("pod {name} has DeletionTimestamp older than {skip} seconds, skipping\n"));
+                    self.inv
+                        .ctx
+                        .out(&format!("pod {name} has DeletionTimestamp older than {skip} seconds, skipping\n"));
                     return Ok(());
                 }
                 Ok(_) => {}
             }
             if self.late() {
                 let eviction = done == "evicted";
-                let why = if eviction {
-                    format!("global timeout reached: {}", self.timeout)
-                } else {
-                    TIMED_OUT.to_owned()
-                };
+                let why =
+                    if eviction { format!("global timeout reached: {}", self.timeout) } else { TIMED_OUT.to_owned() };
                 anyhow::bail!(why);
             }
             tokio::time::sleep(POLL).await;

@@ -61,9 +61,8 @@ pub(super) fn overdue(pod: &Value, seconds: i64) -> bool {
 }
 
 async fn of_daemon_set(rest: &Rest, flags: &FlagSet, pod: &Value) -> Verdict {
-    let owner = controller(pod).filter(|o| {
-        o.get("kind").str_or_empty() == "DaemonSet" && o.get("apiVersion").str_or_empty() == "apps/v1"
-    });
+    let owner = controller(pod)
+        .filter(|o| o.get("kind").str_or_empty() == "DaemonSet" && o.get("apiVersion").str_or_empty() == "apps/v1");
     let Some(owner) = owner.filter(|_| !finished(pod)) else {
         return Verdict::Leaves;
     };
@@ -72,7 +71,9 @@ async fn of_daemon_set(rest: &Rest, flags: &FlagSet, pod: &Value) -> Verdict {
     match rest.value(Request::get(path)).await {
         Err(error) if is_not_found(&error) && flags.get_bool("force") => Verdict::LeavesWith(error.to_string()),
         Err(error) => Verdict::Forbids(error.to_string()),
-        Ok(_) if flags.get_bool("ignore-daemonsets") => Verdict::StaysWith("ignoring DaemonSet-managed Pods".to_owned()),
+        Ok(_) if flags.get_bool("ignore-daemonsets") => {
+            Verdict::StaysWith("ignoring DaemonSet-managed Pods".to_owned())
+        }
         Ok(_) => Verdict::Forbids("DaemonSet-managed Pods (use --ignore-daemonsets to ignore)".to_owned()),
     }
 }

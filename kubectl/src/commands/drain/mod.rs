@@ -28,7 +28,12 @@ pub static COMMAND: Command = Command {
 fn flags(flags: &mut FlagSet) {
     flags.bool("force", "", false, "Continue even if there are pods that do not declare a controller.");
     flags.bool("ignore-daemonsets", "", false, "Ignore DaemonSet-managed pods.");
-    flags.bool("delete-emptydir-data", "", false, "Continue even if there are pods using emptyDir (local data that will be deleted when the node is drained).");
+    flags.bool(
+        "delete-emptydir-data",
+        "",
+        false,
+        "Continue even if there are pods using emptyDir (local data that will be deleted when the node is drained).",
+    );
     flags.int("grace-period", 64, -1, "Period of time in seconds given to each pod to terminate gracefully. If negative, the default value specified in the pod will be used.");
     flags.duration("timeout", "0s", "The length of time to wait before giving up, zero means infinite");
     flags.string("pod-selector", "", "", "Label selector to filter pods on the node");
@@ -50,11 +55,8 @@ async fn nodes(inv: &Invocation) -> anyhow::Result<Vec<Info>> {
         return Err(inv.usage_error("error: cannot specify both a node name and a --selector option"));
     }
     let (namespace, _) = inv.ctx.namespace()?;
-    let mut builder = Builder::new(&inv.ctx)
-        .namespace(&namespace, false)
-        .resource_names("nodes", &inv.args)
-        .single_type()
-        .flatten();
+    let mut builder =
+        Builder::new(&inv.ctx).namespace(&namespace, false).resource_names("nodes", &inv.args).single_type().flatten();
     if !selector.is_empty() {
         builder = builder.labels(selector).resource_types(&["nodes".to_owned()]);
     }
@@ -77,7 +79,8 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
             Ok(()) => inv.ctx.out(&name_line(&node.object, &dry_run.operation("drained"))),
             Err(error) => {
                 let name = quote(&node.name);
-                inv.ctx.err(&format!("error: unable to drain node {name} due to error: {error}, continuing command...\n"));
+                inv.ctx
+                    .err(&format!("error: unable to drain node {name} due to error: {error}, continuing command...\n"));
                 remaining.push(node.name.as_str());
                 errors.push(error);
             }

@@ -54,8 +54,8 @@ pub(super) async fn revisions(inv: &Invocation, info: &Info) -> anyhow::Result<B
         }
     };
     let selector = Selector::from_value(info.object.path(&["spec", "selector"]))?.to_string();
-    let request = Request::get(format!("/apis/apps/v1/namespaces/{}/{path}", info.namespace))
-        .query("labelSelector", selector);
+    let request =
+        Request::get(format!("/apis/apps/v1/namespaces/{}/{path}", info.namespace)).query("labelSelector", selector);
     let list = inv.ctx.rest().await?.value(request).await?;
     let uid = info.object.path(&["metadata", "uid"]).str_or_empty();
     let mut found = BTreeMap::new();

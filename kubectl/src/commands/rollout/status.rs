@@ -96,9 +96,12 @@ fn deployment(object: &Value, revision: i64) -> anyhow::Result<(String, bool)> {
     let name = quote(object.path(&["metadata", "name"]).str_or_empty());
     if revision > 0 {
         let text = object.path(&["metadata", "annotations", "deployment.kubernetes.io/revision"]).str_or_empty();
-        let running: i64 = text
-            .parse()
-            .map_err(|_| anyhow::anyhow!("cannot get the revision of deployment {name}: strconv.ParseInt: parsing {}: invalid syntax", quote(text)))?;
+        let running: i64 = text.parse().map_err(|_| {
+            anyhow::anyhow!(
+                "cannot get the revision of deployment {name}: strconv.ParseInt: parsing {}: invalid syntax",
+                quote(text)
+            )
+        })?;
         anyhow::ensure!(
             running == revision,
             "desired revision ({revision}) is different from the running revision ({running})"
@@ -173,7 +176,9 @@ fn stateful_set(object: &Value) -> anyhow::Result<(String, bool)> {
         {
             let goal = wanted - partition;
             return Ok((
-                format!("Waiting for partitioned roll out to finish: {updated} out of {goal} new pods have been updated...\n"),
+                format!(
+                    "Waiting for partitioned roll out to finish: {updated} out of {goal} new pods have been updated...\n"
+                ),
                 false,
             ));
         }

@@ -23,14 +23,24 @@ pub static COMMAND: Command = Command {
 fn flags(flags: &mut FlagSet) {
     common_flags(flags, "the resource to update the env");
     options::selector_flag(flags);
-    flags.string("containers", "c", "*", "The names of containers in the selected pod templates to change - may use wildcards");
+    flags.string(
+        "containers",
+        "c",
+        "*",
+        "The names of containers in the selected pod templates to change - may use wildcards",
+    );
     flags.string("from", "", "", "The name of a resource from which to inject environment variables");
     flags.string("prefix", "", "", "Prefix to append to variable names");
     flags.array("env", "e", "Specify a key-value pair for an environment variable to set into each container.");
     flags.slice("keys", "", "", "Comma-separated list of keys to import from specified resource");
     flags.bool("list", "", false, "If true, display the environment and any changes in the standard format.");
     flags.bool("resolve", "", false, "If true, show secret or configmap references when listing variables");
-    flags.bool("overwrite", "", true, "If true, allow environment to be overwritten, otherwise reject updates that overwrite existing environment.");
+    flags.bool(
+        "overwrite",
+        "",
+        true,
+        "If true, allow environment to be overwritten, otherwise reject updates that overwrite existing environment.",
+    );
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {
@@ -58,19 +68,13 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         list || !env.is_empty() || !pairs.is_empty() || !remove.is_empty(),
         "at least one environment variable must be provided"
     );
-    anyhow::ensure!(
-        !(list && flags.get_bool("resolve")),
-        "--resolve is not implemented in this kubectl"
-    );
+    anyhow::ensure!(!(list && flags.get_bool("resolve")), "--resolve is not implemented in this kubectl");
     let pattern = flags.str("containers").to_owned();
     let overwrite = flags.get_bool("overwrite");
     let failed = "failed to patch env update to pod template: ";
     change_all(&inv, infos, "env updated", failed, |object, _| {
-        let shown = format!(
-            "{} {}",
-            object.get("kind").str_or_empty(),
-            object.path(&["metadata", "name"]).str_or_empty()
-        );
+        let shown =
+            format!("{} {}", object.get("kind").str_or_empty(), object.path(&["metadata", "name"]).str_or_empty());
         let mut refused = None;
         let mut count = 0;
         with_pod_spec(object, |spec| {
@@ -146,13 +150,19 @@ fn parse(specs: &[String]) -> anyhow::Result<(Vec<Value>, Vec<String>)> {
         if spec == "-" {
             let text = String::from_utf8(crate::files::stdin()?)?;
             for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
-                let (name, value) =
-                    line.split_once('=').ok_or_else(|| anyhow::anyhow!("environment file contains invalid line: {line}"))?;
+                let (name, value) = line
+                    .split_once('=')
+                    .ok_or_else(|| anyhow::anyhow!("environment file contains invalid line: {line}"))?;
                 env.push(variable(name, value));
             }
         } else if let Some((name, value)) = spec.split_once('=') {
             let errors = apimachinery::names::env_var_name(name);
-            anyhow::ensure!(errors.is_empty() && !name.is_empty(), "{} is not a valid key name: {}", quote(name), errors.join(";"));
+            anyhow::ensure!(
+                errors.is_empty() && !name.is_empty(),
+                "{} is not a valid key name: {}",
+                quote(name),
+                errors.join(";")
+            );
             env.push(variable(name, value));
         } else if let Some(name) = spec.strip_suffix('-') {
             remove.push(name.to_owned());
@@ -199,10 +209,7 @@ async fn from_resource(inv: &Invocation) -> anyhow::Result<Vec<Value>> {
                 .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' })
                 .collect();
             let mut variable = Value::from([("name", name)]);
-            variable.set_path(
-                &["valueFrom", field],
-                Value::from([("key", key), ("name", info.name.as_str())]),
-            );
+            variable.set_path(&["valueFrom", field], Value::from([("key", key), ("name", info.name.as_str())]));
             env.push(variable);
         }
     }

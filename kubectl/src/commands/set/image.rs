@@ -27,9 +27,8 @@ fn flags(flags: &mut FlagSet) {
 async fn run(inv: Invocation) -> anyhow::Result<()> {
     let (resources, pairs) = options::resources_and_pairs(&inv.args, "image")?;
     let (images, _) = options::parse_pairs(&pairs, "image", false)?;
-    let found = objects(&inv, &resources).await;
+    let infos = objects(&inv, &resources).await?;
     validate(&inv, &resources, images.keys())?;
-    let infos = found?;
     change_all(&inv, infos, "image updated", "failed to patch image update to pod template: ", |object, errors| {
         with_pod_spec(object, |spec| {
             for (name, image) in &images {
@@ -55,9 +54,8 @@ fn validate<'a>(
         errors.push(anyhow::anyhow!("cannot set --all and --selector at the same time"));
     }
     if resources.is_empty() && FilenameOptions::from_flags(&inv.flags).is_empty() {
-        errors.push(anyhow::anyhow!(
-            "one or more resources must be specified as <resource> <name> or <resource>/<name>"
-        ));
+        errors
+            .push(anyhow::anyhow!("one or more resources must be specified as <resource> <name> or <resource>/<name>"));
     }
     if names.len() == 0 {
         errors.push(anyhow::anyhow!("at least one image update is required"));

@@ -44,8 +44,7 @@ fn common_flags(flags: &mut FlagSet, usage: &'static str) {
     options::field_manager_flag(flags, "kubectl-set");
 }
 
-const LOCAL_ONLY: &str =
-    "error: you must specify resources by --filename when --local is set.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'";
+const LOCAL_ONLY: &str = "error: you must specify resources by --filename when --local is set.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'";
 
 /// The objects to change, fetched or read.
 async fn objects(inv: &Invocation, resources: &[String]) -> anyhow::Result<Vec<Info>> {

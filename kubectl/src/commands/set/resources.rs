@@ -23,8 +23,18 @@ fn flags(flags: &mut FlagSet) {
     common_flags(flags, "identifying the resource to get from a server.");
     options::selector_flag(flags);
     flags.string("containers", "c", "*", "The names of containers in the selected pod templates to change, all containers are selected by default - may use wildcards");
-    flags.string("limits", "", "", "The resource requirement requests for this container. For example, 'cpu=100m,memory=256Mi'.");
-    flags.string("requests", "", "", "The resource requirement requests for this container. For example, 'cpu=100m,memory=256Mi'.");
+    flags.string(
+        "limits",
+        "",
+        "",
+        "The resource requirement requests for this container. For example, 'cpu=100m,memory=256Mi'.",
+    );
+    flags.string(
+        "requests",
+        "",
+        "",
+        "The resource requirement requests for this container. For example, 'cpu=100m,memory=256Mi'.",
+    );
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {
