@@ -23,6 +23,7 @@ pub mod server;
 pub mod service_ip;
 pub mod start;
 pub mod state;
+pub mod statusz;
 pub mod storage;
 
 pub use state::AppState;

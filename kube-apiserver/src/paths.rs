@@ -16,6 +16,7 @@ use crate::endpoints::negotiation::{self, Accepted};
 use crate::endpoints::responses;
 use crate::health::{self, Health};
 use crate::openapi::OpenApi;
+use crate::statusz;
 
 /// Everything the non-resource paths need.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Paths {
     pub health: Arc<Health>,
     /// Documents of the token issuer.
     pub issuer: Option<IssuerDocuments>,
+    /// When the server started.
+    pub started: jiff::Timestamp,
     /// OpenAPI documents.
     pub openapi: OpenApi,
     /// `host:port` that clients of the core group are told.
@@ -47,6 +50,7 @@ impl Paths {
         match path {
             "/" | "/index.html" => self.root(),
             "/version" => get_only(request, || json_text(&component_base::version::info())),
+            "/statusz" => statusz::answer(request.headers(), self.started),
             "/metrics" => metrics(),
             "/metrics/slis" => metrics(),
             "/.well-known/openid-configuration" => self.issuer(|d| &d.configuration, "application/json"),

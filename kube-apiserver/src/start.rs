@@ -142,6 +142,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         enabled: Arc::new(options.enabled.clone()),
         health: health.clone(),
         issuer: documents,
+        started: jiff::Timestamp::now(),
         openapi: OpenApi::new(options.enabled.clone()),
         public_address: public_address(&options, port),
     };

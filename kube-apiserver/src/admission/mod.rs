@@ -22,6 +22,7 @@ pub mod simple;
 pub mod storage_in_use;
 pub mod taint_nodes;
 pub mod volume_claim_resize;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -114,9 +115,9 @@ const PLUGINS: [(&str, bool, Make); 41] = [
     ("JobValidation", true, Some(simple::always_admit)),
     ("PodResizeValidator", true, None),
     ("MutatingAdmissionPolicy", true, None),
-    ("MutatingAdmissionWebhook", true, None),
+    ("MutatingAdmissionWebhook", true, Some(webhook::mutating)),
     ("ValidatingAdmissionPolicy", true, None),
-    ("ValidatingAdmissionWebhook", true, None),
+    ("ValidatingAdmissionWebhook", true, Some(webhook::validating)),
     ("ResourceQuota", true, Some(resource_quota::new)),
     ("AlwaysDeny", false, Some(simple::always_deny)),
 ];

@@ -83,7 +83,7 @@ impl Kubelets {
         hosts.dedup();
         let port = node.path(&["status", "daemonEndpoints", "kubeletEndpoint", "Port"]).as_i64().unwrap_or(0);
         let port = u16::try_from(port).ok().filter(|p| *p != 0).unwrap_or(self.port);
-        Target { hosts, port, tls: Some(self.tls.clone()) }
+        Target { hosts, port, tls: Some(self.tls.clone()), name: None }
     }
 }
 

@@ -82,7 +82,7 @@ async fn node(state: &AppState, id: &str) -> Result<Target, ApiError> {
     if kubelet.hosts.iter().any(|host| host.parse::<IpAddr>().is_ok_and(|ip| !is_global(ip))) {
         return Err(ApiError::bad_request("address not allowed"));
     }
-    Ok(Target { hosts: kubelet.hosts, port: number(port)?, tls: tls(scheme) })
+    Ok(Target { hosts: kubelet.hosts, port: number(port)?, tls: tls(scheme), name: None })
 }
 
 async fn pod_target(state: &AppState, namespace: &str, id: &str) -> Result<Target, ApiError> {
@@ -101,17 +101,19 @@ async fn pod_target(state: &AppState, namespace: &str, id: &str) -> Result<Targe
     if !ip.parse().is_ok_and(is_global) {
         return Err(ApiError::bad_request("address not allowed"));
     }
-    Ok(Target { hosts: vec![ip.to_owned()], port, tls: tls(scheme) })
+    Ok(Target { hosts: vec![ip.to_owned()], port, tls: tls(scheme), name: None })
 }
 
 async fn service(state: &AppState, namespace: &str, id: &str) -> Result<Target, ApiError> {
     let (scheme, name, port) =
         split(id).ok_or_else(|| ApiError::bad_request(format!("invalid service request {}", quote(id))))?;
-    let get = |plural: &'static str, as_kind: &'static str| async move {
-        let store = state.registry.store("", plural).ok_or_else(|| ApiError::not_found("", as_kind, name))?;
-        store.get(namespace, name).await
+    // endpoints that are missing are told as a missing service, as upstream does
+    let absent = || ApiError::not_found("", "services", name);
+    let get = |plural: &'static str| async move {
+        let store = state.registry.store("", plural).ok_or_else(absent)?;
+        store.get(namespace, name).await.map_err(|error| if error.is_not_found() { absent() } else { error })
     };
-    let object = get("services", "services").await?;
+    let object = get("services").await?;
     let mut port_name = port.to_owned();
     if let Ok(wanted) = port.parse::<i64>() {
         let ports = object.path(&["spec", "ports"]).items();
@@ -121,13 +123,13 @@ async fn service(state: &AppState, namespace: &str, id: &str) -> Result<Target, 
         })?;
         port_name = found.get("name").str_or_empty().to_owned();
     }
-    let endpoints = get("endpoints", "endpoints").await?;
+    let endpoints = get("endpoints").await?;
     let none = |what: &str| ApiError::service_unavailable(format!("no endpoints available for service {}", quote(what)));
     if endpoints.get("subsets").items().is_empty() {
         return Err(none(name));
     }
     let (ip, port) = pick(&endpoints, &port_name).ok_or_else(|| none(id))?;
-    Ok(Target { hosts: vec![ip], port, tls: tls(scheme) })
+    Ok(Target { hosts: vec![ip], port, tls: tls(scheme), name: None })
 }
 
 /// A random ready address of the port.

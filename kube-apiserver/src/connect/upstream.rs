@@ -4,6 +4,7 @@
 //! Knows nothing of the protocols inside (SPDY, websocket): they pass unread.
 //! upstream: staging/src/k8s.io/apimachinery/pkg/util/proxy/upgradeaware.go
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,13 +42,15 @@ pub struct Target {
     pub port: u16,
     /// TLS, or `None` for plain HTTP.
     pub tls: Option<Arc<ClientConfig>>,
+    /// The name its certificate and the Host header bear, if not the address itself.
+    pub name: Option<String>,
 }
 
 /// Why a backend could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// No address worked; the last failure.
-    #[error("dial tcp {host}: {source}")]
+    #[error("dial tcp {host}: {}", go_text(.source))]
     Connect {
         /// The address.
         host: String,
@@ -80,7 +83,8 @@ pub async fn forward(target: &Target, path_and_query: &str, mut request: Request
     parts.uri = path_and_query.parse().unwrap_or_else(|_| Uri::from_static("/"));
     parts.version = http::Version::HTTP_11;
     strip(&mut parts.headers, upgrading);
-    if let Ok(host) = format!("{}:{}", bracketed(&host), target.port).parse() {
+    let host = target.name.as_deref().unwrap_or(&host);
+    if let Ok(host) = format!("{}:{}", bracketed(host), target.port).parse() {
         parts.headers.insert(header::HOST, host);
     }
     parts.extensions = http::Extensions::new();
@@ -131,8 +135,24 @@ async fn dial(host: &str, target: &Target) -> std::io::Result<Box<dyn Io>> {
     };
     stream.set_nodelay(true)?;
     let Some(tls) = &target.tls else { return Ok(Box::new(stream)) };
-    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+    let name = target.name.as_deref().unwrap_or(host).to_owned();
+    let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
     Ok(Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await?))
+}
+
+/// Failures in the words of Go's net package, which clients and their tests know.
+fn go_text(error: &std::io::Error) -> String {
+    let text = match error.kind() {
+        ErrorKind::ConnectionRefused => "connect: connection refused",
+        ErrorKind::HostUnreachable => "connect: no route to host",
+        ErrorKind::NetworkUnreachable => "connect: network is unreachable",
+        ErrorKind::TimedOut => "i/o timeout",
+        _ if error.to_string().contains("UnknownIssuer") => {
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+        }
+        _ => return error.to_string(),
+    };
+    text.to_owned()
 }
 
 fn bracketed(host: &str) -> String {

@@ -136,6 +136,7 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
         Some(Found::Stored(store, served)) => (store, served),
         Some(Found::Virtual(resource)) => return verbs::create_virtual(state, resource, request, http).await,
         None if state.registry.serves(&info.api_group, &info.api_version) => return Err(not_found()),
+        None if state.options.enabled.groups().any(|g| g.name == info.api_group) => return Err(not_found()),
         None => return Ok(responses::page_not_found()),
     };
     if !scope_fits(&store, info) {
