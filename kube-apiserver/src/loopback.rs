@@ -43,7 +43,13 @@ impl Loopback {
     ///
     /// # Errors
     /// What a client would get.
-    pub async fn create(&self, kind: Kind, namespace: &str, object: &Value, options: Options<'_>) -> Result<Value, ApiError> {
+    pub async fn create(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        object: &Value,
+        options: Options<'_>,
+    ) -> Result<Value, ApiError> {
         let path = collection(kind, namespace);
         self.call(Method::POST, &path, "application/json", object, options).await
     }
@@ -52,7 +58,15 @@ impl Loopback {
     ///
     /// # Errors
     /// What a client would get.
-    pub async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: &Value, options: Options<'_>) -> Result<Value, ApiError> {
+    pub async fn update(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        subresource: &str,
+        object: &Value,
+        options: Options<'_>,
+    ) -> Result<Value, ApiError> {
         let path = object_path(kind, namespace, name, subresource);
         self.call(Method::PUT, &path, "application/json", object, options).await
     }
@@ -61,7 +75,15 @@ impl Loopback {
     ///
     /// # Errors
     /// What a client would get.
-    pub async fn apply(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: &Value, options: Options<'_>) -> Result<Value, ApiError> {
+    pub async fn apply(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        subresource: &str,
+        object: &Value,
+        options: Options<'_>,
+    ) -> Result<Value, ApiError> {
         let path = object_path(kind, namespace, name, subresource);
         self.call(Method::PATCH, &path, "application/apply-patch+yaml", object, options).await
     }
@@ -97,7 +119,14 @@ impl Loopback {
         }
     }
 
-    async fn call(&self, method: Method, path: &str, media: &str, body: &Value, options: Options<'_>) -> Result<Value, ApiError> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        media: &str,
+        body: &Value,
+        options: Options<'_>,
+    ) -> Result<Value, ApiError> {
         let mut query = Vec::new();
         if let Some(manager) = options.field_manager {
             query.push(format!("fieldManager={manager}"));
@@ -126,13 +155,19 @@ impl Loopback {
         let status = response.status();
         let collected = response.into_body().collect().await.map_err(ApiError::internal)?;
         let value = json::decode_untyped(&collected.to_bytes()).map_err(ApiError::internal)?;
-        if status.is_success() { Ok(value) } else { Err(ApiError::from_status_value(&value).unwrap_or_else(|| ApiError::internal("an answer that is no Status"))) }
+        if status.is_success() {
+            Ok(value)
+        } else {
+            Err(ApiError::from_status_value(&value)
+                .unwrap_or_else(|| ApiError::internal("an answer that is no Status")))
+        }
     }
 }
 
 fn collection(kind: Kind, namespace: &str) -> String {
     let version = apimachinery::resources::by_plural(kind.group, kind.plural).map_or("v1", |r| r.version);
-    let base = if kind.group.is_empty() { format!("/api/{version}") } else { format!("/apis/{}/{version}", kind.group) };
+    let base =
+        if kind.group.is_empty() { format!("/api/{version}") } else { format!("/apis/{}/{version}", kind.group) };
     if namespace.is_empty() {
         format!("{base}/{}", kind.plural)
     } else {

@@ -10,8 +10,8 @@ use http::{Method, StatusCode};
 use crate::request::RequestInfo;
 
 const DURATION_BUCKETS: [f64; 24] = [
-    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
-    120.0,
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
+    45.0, 60.0, 120.0,
 ];
 
 /// Counts one request from its start to the moment its answer is ready.
@@ -32,7 +32,8 @@ impl RequestMetrics {
     /// Starts the count.
     pub fn begin(info: &RequestInfo, method: &Method) -> Self {
         let reads = matches!(info.verb.as_str(), "get" | "list" | "watch" | "head" | "options");
-        let known = info.is_resource_request && apimachinery::resources::by_plural(&info.api_group, &info.resource).is_some();
+        let known =
+            info.is_resource_request && apimachinery::resources::by_plural(&info.api_group, &info.resource).is_some();
         let name = |s: &str| if known { s.to_owned() } else { String::new() };
         let out = Self {
             verb: verb(info, method),

@@ -81,7 +81,14 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// What a client would get.
-    async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError>;
+    async fn update(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        subresource: &str,
+        object: Value,
+    ) -> Result<Value, ApiError>;
 
     /// Deletes an object.
     ///
@@ -136,7 +143,14 @@ impl Objects for RegistryObjects {
         self.loopback()?.create(kind, namespace, &object, Default::default()).await
     }
 
-    async fn update(&self, kind: Kind, namespace: &str, name: &str, subresource: &str, object: Value) -> Result<Value, ApiError> {
+    async fn update(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        subresource: &str,
+        object: Value,
+    ) -> Result<Value, ApiError> {
         self.loopback()?.update(kind, namespace, name, subresource, &object, Default::default()).await
     }
 

@@ -85,7 +85,8 @@ impl OpenApi {
 
     fn index(&self) -> Response<Body> {
         let hashes = self.hashes();
-        let document = v3::index(hashes.keys().map(String::as_str), |path| hashes.get(path).cloned().unwrap_or_default());
+        let document =
+            v3::index(hashes.keys().map(String::as_str), |path| hashes.get(path).cloned().unwrap_or_default());
         let mut response = Response::new(Body::from(encode(&document)));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -110,7 +111,8 @@ impl OpenApi {
         }
         let mut response = self.json(bytes, &hash, request.headers());
         if asked.is_some() {
-            let expires = Timestamp::now().checked_add(jiff::SignedDuration::from_hours(24 * 365)).unwrap_or(Timestamp::MAX);
+            let expires =
+                Timestamp::now().checked_add(jiff::SignedDuration::from_hours(24 * 365)).unwrap_or(Timestamp::MAX);
             let headers = response.headers_mut();
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
             if let Ok(value) = HeaderValue::from_str(&expires.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()) {

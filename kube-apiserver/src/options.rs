@@ -252,11 +252,15 @@ fn check_required(flags: &Flags) -> Result<(), String> {
         return Err("--etcd-servers must be specified".to_owned());
     }
     if !matches!(flags.str("storage-backend"), "" | "etcd3") {
-        return Err("--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'".to_owned());
+        return Err(
+            "--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'".to_owned()
+        );
     }
     let media = flags.str("storage-media-type");
     if !matches!(media, "application/json" | "application/yaml" | "application/vnd.kubernetes.protobuf") {
-        return Err(format!("--storage-media-type {media:?} invalid, allowed values: application/json, application/vnd.kubernetes.protobuf, application/yaml"));
+        return Err(format!(
+            "--storage-media-type {media:?} invalid, allowed values: application/json, application/vnd.kubernetes.protobuf, application/yaml"
+        ));
     }
     check_service_accounts(flags)
 }
@@ -287,7 +291,9 @@ fn check_service_accounts(flags: &Flags) -> Result<(), String> {
         return Err("--service-account-signing-key-file and --service-account-issuer are required flags".to_owned());
     }
     if !keys && !endpoint && flags.str("service-account-signing-key-file").is_empty() {
-        return Err("either `--service-account-key-file` or `--service-account-signing-endpoint` must be set".to_owned());
+        return Err(
+            "either `--service-account-key-file` or `--service-account-signing-endpoint` must be set".to_owned()
+        );
     }
     let jwks = flags.str("service-account-jwks-uri");
     if !jwks.is_empty() {
@@ -302,7 +308,9 @@ fn check_service_accounts(flags: &Flags) -> Result<(), String> {
 fn check_numbers(flags: &Flags) -> Result<(), String> {
     let port = flags.int("secure-port");
     if !(0..=65535).contains(&port) {
-        return Err(format!("--secure-port {port} must be between 1 and 65535, inclusive. It cannot be turned off with 0"));
+        return Err(format!(
+            "--secure-port {port} must be between 1 and 65535, inclusive. It cannot be turned off with 0"
+        ));
     }
     for flag in ["max-requests-inflight", "max-mutating-requests-inflight", "min-request-timeout"] {
         if flags.int(flag) < 0 {
@@ -318,7 +326,9 @@ fn check_numbers(flags: &Flags) -> Result<(), String> {
     if !(0.0..=0.02).contains(&chance) {
         return Err("--goaway-chance can not be less than 0 or greater than 0.02".to_owned());
     }
-    for (flag, max) in [("audit-log-maxage", i64::MAX), ("audit-log-maxbackup", i64::MAX), ("audit-log-maxsize", i64::MAX)] {
+    for (flag, max) in
+        [("audit-log-maxage", i64::MAX), ("audit-log-maxbackup", i64::MAX), ("audit-log-maxsize", i64::MAX)]
+    {
         let value = flags.int(flag);
         if !(0..=max).contains(&value) {
             return Err(format!("--{flag} {value} can't be a negative number"));
@@ -330,7 +340,9 @@ fn check_numbers(flags: &Flags) -> Result<(), String> {
     }
     let node_port = flags.int("kubernetes-service-node-port");
     if !(0..=65535).contains(&node_port) {
-        return Err(format!("--kubernetes-service-node-port {node_port} must be between 0 and 65535, inclusive. If 0, the Kubernetes master service will be of type ClusterIP"));
+        return Err(format!(
+            "--kubernetes-service-node-port {node_port} must be between 0 and 65535, inclusive. If 0, the Kubernetes master service will be of type ClusterIP"
+        ));
     }
     Ok(())
 }
@@ -374,15 +386,24 @@ fn service_ranges(text: &str) -> Result<Vec<IpNet>, String> {
         })?;
         let bits = if net.addr().is_ipv4() { 32 } else { 128 };
         if bits - net.prefix_len() > 20 {
-            let shown = if index == 0 { "--service-cluster-ip-range".to_owned() } else { format!("--service-cluster-ip-range[{index}]") };
-            return Err(format!("specified {shown} is too large; for {bits}-bit addresses, the mask must be >= {}", bits - 20));
+            let shown = if index == 0 {
+                "--service-cluster-ip-range".to_owned()
+            } else {
+                format!("--service-cluster-ip-range[{index}]")
+            };
+            return Err(format!(
+                "specified {shown} is too large; for {bits}-bit addresses, the mask must be >= {}",
+                bits - 20
+            ));
         }
         out.push(net.trunc());
     }
     if let [first, second] = out.as_slice()
         && first.addr().is_ipv4() == second.addr().is_ipv4()
     {
-        return Err("--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family".to_owned());
+        return Err(
+            "--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family".to_owned()
+        );
     }
     Ok(out)
 }
@@ -412,7 +433,14 @@ mod tests {
     use component_base::flags::Request;
 
     fn parse(args: &[&str]) -> Result<Options, Vec<String>> {
-        let base = ["kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--service-account-issuer=https://kubernetes.default.svc", "--service-account-signing-key-file=k", "--service-account-key-file=k", "--advertise-address=127.0.0.1"];
+        let base = [
+            "kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-signing-key-file=k",
+            "--service-account-key-file=k",
+            "--advertise-address=127.0.0.1",
+        ];
         let args = base.iter().chain(args).map(|s| (*s).into());
         match Flags::parse("kube-apiserver", FLAGS, args) {
             Ok(Request::Run(flags)) => Options::new(*flags),

@@ -114,7 +114,14 @@ impl Paths {
         let mut paths = discovery::paths(&self.enabled);
         paths.extend(Health::paths());
         let fixed = [
-            "/flagz", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version",
+            "/flagz",
+            "/metrics",
+            "/metrics/slis",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/openapi/v3/",
+            "/statusz",
+            "/version",
         ];
         paths.extend(fixed.iter().map(|p| (*p).to_owned()));
         if self.issuer.is_some() {
@@ -135,11 +142,7 @@ impl Paths {
 }
 
 fn get_only(request: &Request<Body>, answer: impl FnOnce() -> Response<Body>) -> Response<Body> {
-    if request.method() == Method::GET {
-        answer()
-    } else {
-        responses::error(&method_not_allowed(), request.headers())
-    }
+    if request.method() == Method::GET { answer() } else { responses::error(&method_not_allowed(), request.headers()) }
 }
 
 /// Indented JSON, as upstream writes documents for people.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission;
+use crate::authentication::Authenticators;
 use crate::authentication::bootstrap_token::BootstrapTokens;
 use crate::authentication::request_header::RequestHeader;
 use crate::authentication::service_account::discovery::IssuerDocuments;
@@ -23,7 +24,6 @@ use crate::authentication::service_account::keys::{PublicKey, SigningKey, read_p
 use crate::authentication::service_account::{Lookup, TokenIssuer, TokenVerifier};
 use crate::authentication::token_file::TokenFile;
 use crate::authentication::x509::CaBundle;
-use crate::authentication::Authenticators;
 use crate::authorization::feeds::{NodeKind, NodeSink, RbacKind, RbacSink};
 use crate::authorization::node::NodeAuthorizer;
 use crate::authorization::rbac::Policy;
@@ -33,17 +33,17 @@ use crate::bootstrap::cluster_authentication::Published;
 use crate::bootstrap::records::Records;
 use crate::bootstrap::{Bootstrap, data};
 use crate::connect::kubelet::Kubelets;
+use crate::filters::audit::Auditor;
 use crate::filters::audit::log::{Log, Rotation};
 use crate::filters::audit::policy::Policy as AuditPolicy;
-use crate::filters::audit::Auditor;
 use crate::filters::cors::Cors;
 use crate::filters::flow_control::FlowControl;
 use crate::filters::{Endpoints, Filters};
 use crate::health::Health;
 use crate::loopback::Loopback;
 use crate::objects::RegistryObjects;
-use crate::options::Options;
 use crate::openapi::OpenApi;
+use crate::options::Options;
 use crate::paths::Paths;
 use crate::registry::Registry;
 use crate::request::Authorized;
@@ -148,7 +148,8 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
     };
     let filters = filters(&options, authenticators.clone(), authorizer, Served { state, paths }).await?;
     background(&options, &etcd, &authenticators, &shutdown);
-    let limits = Limits { max_streams: u32::try_from(options.flags.int("http2-max-streams-per-connection")).unwrap_or(0) };
+    let limits =
+        Limits { max_streams: u32::try_from(options.flags.int("http2-max-streams-per-connection")).unwrap_or(0) };
     let serving = server::serve(listener, acceptor, Arc::new(filters), limits, shutdown.clone());
     let bootstrap = Bootstrap {
         api: loopback,
@@ -220,7 +221,12 @@ fn tls(options: &Options, shutdown: Shutdown) -> Result<TlsAcceptor, StartError>
     let source = match (options.path("tls-cert-file"), options.path("tls-private-key-file")) {
         (Some(cert), Some(key)) => CertSource::Files(KeyPairFiles { cert, key }),
         _ => {
-            let mut names = vec!["kubernetes.default.svc".to_owned(), "kubernetes.default".to_owned(), "kubernetes".to_owned(), "localhost".to_owned()];
+            let mut names = vec![
+                "kubernetes.default.svc".to_owned(),
+                "kubernetes.default".to_owned(),
+                "kubernetes".to_owned(),
+                "localhost".to_owned(),
+            ];
             names.push(options.kubernetes_service_ip().to_string());
             let host = options.advertise_address.to_string();
             CertSource::self_signed(options.flags.str("cert-dir"), "apiserver", &host, &names)
@@ -273,14 +279,21 @@ fn identity(options: &Options, store: Arc<dyn Lookup>) -> Result<Identity, Start
         uri => uri.to_owned(),
     };
     let documents = IssuerDocuments::new(&issuer, &jwks, &keys);
-    let verifier = TokenVerifier::new(keys, options.issuers.clone(), options.api_audiences.clone(), flags.bool("service-account-lookup"), store.clone());
+    let verifier = TokenVerifier::new(
+        keys,
+        options.issuers.clone(),
+        options.api_audiences.clone(),
+        flags.bool("service-account-lookup"),
+        store.clone(),
+    );
     let authenticators = Authenticators {
         request_header,
         client_ca: bundle("client-ca-file")?,
         token_file: token_file.map_err(failed("loading --token-auth-file"))?,
         service_accounts: Some(Arc::new(verifier)),
         bootstrap_tokens: flags.bool("enable-bootstrap-token-auth").then_some(BootstrapTokens { store }),
-        anonymous: flags.bool("anonymous-auth") && options.authorization_modes.first().map(String::as_str) != Some("AlwaysAllow"),
+        anonymous: flags.bool("anonymous-auth")
+            && options.authorization_modes.first().map(String::as_str) != Some("AlwaysAllow"),
     };
     let issuer = signer.map(|key| Arc::new(TokenIssuer { key, issuer }));
     Ok((authenticators, issuer, documents))
@@ -322,7 +335,11 @@ fn authorizer(options: &Options) -> (Arc<Policy>, Arc<NodeAuthorizer>, Arc<Autho
 }
 
 /// Starts the feeds of the authorizers; the future ends when RBAC has seen everything.
-fn feed(registry: &Arc<Registry>, policy: &Arc<Policy>, node: &Arc<NodeAuthorizer>) -> impl Future<Output = ()> + use<> {
+fn feed(
+    registry: &Arc<Registry>,
+    policy: &Arc<Policy>,
+    node: &Arc<NodeAuthorizer>,
+) -> impl Future<Output = ()> + use<> {
     let (synced, mut ready) = mpsc::unbounded_channel();
     let mut wanted = 0;
     for (kind, plural) in RbacKind::ALL {
@@ -352,7 +369,12 @@ fn admission_chain(options: &Options, context: &admission::Context) -> Result<ad
     Ok(chain)
 }
 
-async fn filters(options: &Options, authenticators: Arc<Authenticators>, authorizer: Arc<Authorizer>, endpoints: Served) -> Result<Filters<Served>, StartError> {
+async fn filters(
+    options: &Options,
+    authenticators: Arc<Authenticators>,
+    authorizer: Arc<Authorizer>,
+    endpoints: Served,
+) -> Result<Filters<Served>, StartError> {
     let flags = &options.flags;
     let limit = |flag: &str| usize::try_from(flags.int(flag)).unwrap_or(0);
     Ok(Filters {

@@ -115,7 +115,8 @@ impl Plugin for SubjectRestriction {
             return Ok(());
         }
         let request = STANDARD.decode(object.path(&["spec", "request"]).str_or_empty()).unwrap_or_default();
-        let organizations = organizations(&request).map_err(|why| forbidden(a, object, format!("failed to parse CSR: {why}")))?;
+        let organizations =
+            organizations(&request).map_err(|why| forbidden(a, object, format!("failed to parse CSR: {why}")))?;
         if organizations.iter().any(|o| o == "system:masters") {
             let why = format!("use of {CLIENT_SIGNER} signer with system:masters group is not allowed");
             return Err(forbidden(a, object, why));
@@ -125,8 +126,8 @@ impl Plugin for SubjectRestriction {
 }
 
 fn organizations(pem: &[u8]) -> Result<Vec<String>, String> {
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem)
-        .map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
+    let (_, block) =
+        x509_parser::pem::parse_x509_pem(pem).map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
     let (_, csr) = x509_parser::certification_request::X509CertificationRequest::from_der(&block.contents)
         .map_err(|error| error.to_string())?;
     let subject = &csr.certification_request_info.subject;

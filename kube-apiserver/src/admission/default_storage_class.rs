@@ -35,7 +35,8 @@ impl Plugin for DefaultStorageClass {
     }
 
     async fn admit(&self, a: &Attributes<'_>, object: &mut Value) -> Result<(), ApiError> {
-        let has_class = object.path(&["metadata", "annotations"]).has(BETA_CLASS) || object.get("spec").has("storageClassName");
+        let has_class =
+            object.path(&["metadata", "annotations"]).has(BETA_CLASS) || object.get("spec").has("storageClassName");
         if !is_main(a, "", "persistentvolumeclaims") || has_class {
             return Ok(());
         }
@@ -72,15 +73,15 @@ mod tests {
     fn newest_wins_then_the_first_name() {
         let class = |name: &str, made: &str| -> Value {
             let annotations: Value = [("d", "true")].into();
-            let meta: Value = [
-                ("name", Value::from(name)),
-                ("creationTimestamp", made.into()),
-                ("annotations", annotations),
-            ]
-            .into();
+            let meta: Value =
+                [("name", Value::from(name)), ("creationTimestamp", made.into()), ("annotations", annotations)].into();
             [("metadata", meta)].into()
         };
-        let classes = [class("b", "2026-01-02T00:00:00Z"), class("a", "2026-01-02T00:00:00Z"), class("c", "2026-01-01T00:00:00Z")];
+        let classes = [
+            class("b", "2026-01-02T00:00:00Z"),
+            class("a", "2026-01-02T00:00:00Z"),
+            class("c", "2026-01-01T00:00:00Z"),
+        ];
         assert_eq!(newest_default(&classes, &["d"]), Some("a"));
         assert_eq!(newest_default(&classes, &["x"]), None);
     }

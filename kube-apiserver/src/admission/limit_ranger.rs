@@ -94,7 +94,10 @@ fn set_defaults(range: &Value, pod: &mut Value) {
         }
     }
     if !notes.is_empty() {
-        pod.set_path(&["metadata", "annotations", ANNOTATION], format!("LimitRanger plugin set: {}", notes.join("; ")).into());
+        pod.set_path(
+            &["metadata", "annotations", ANNOTATION],
+            format!("LimitRanger plugin set: {}", notes.join("; ")).into(),
+        );
     }
 }
 
@@ -116,7 +119,8 @@ fn check_pod(range: &Value, pod: &Value) -> Vec<String> {
     for item in range.path(&["spec", "limits"]).items() {
         match item.get("type").str_or_empty() {
             "Container" => {
-                let containers = ["containers", "initContainers"].iter().flat_map(|key| pod.path(&["spec", key]).items());
+                let containers =
+                    ["containers", "initContainers"].iter().flat_map(|key| pod.path(&["spec", key]).items());
                 for container in containers {
                     let half = |half| amounts(container.path(&["resources", half]));
                     check_bounds(item, "Container", &half("requests"), &half("limits"), &mut errors);

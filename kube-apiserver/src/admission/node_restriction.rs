@@ -89,12 +89,16 @@ impl NodeRestriction {
         match a.operation {
             Operation::Create => self.mirror_pod(node, pod).await,
             Operation::Delete => {
-                let own = self.objects.get(PODS, a.namespace, a.name).await?.path(&["spec", "nodeName"]).as_str() == Some(node);
-                Ok((!own).then(|| format!("node {} can only delete pods with spec.nodeName set to itself", quote(node))))
+                let own = self.objects.get(PODS, a.namespace, a.name).await?.path(&["spec", "nodeName"]).as_str()
+                    == Some(node);
+                Ok((!own)
+                    .then(|| format!("node {} can only delete pods with spec.nodeName set to itself", quote(node))))
             }
             other => {
                 let (operation, node) = (quote(other.as_str()), quote(node));
-                Ok(Some(format!("unexpected operation {operation}, node {node} can only create and delete mirror pods")))
+                Ok(Some(format!(
+                    "unexpected operation {operation}, node {node} can only create and delete mirror pods"
+                )))
             }
         }
     }
@@ -103,7 +107,10 @@ impl NodeRestriction {
     async fn mirror_pod(&self, node: &str, pod: &Value) -> Result<Option<String>, ApiError> {
         let quoted = quote(node);
         if !pod.path(&["metadata", "annotations"]).has(MIRROR) {
-            return Ok(Some(format!("pod does not have {} annotation, node {quoted} can only create mirror pods", quote(MIRROR))));
+            return Ok(Some(format!(
+                "pod does not have {} annotation, node {quoted} can only create mirror pods",
+                quote(MIRROR)
+            )));
         }
         if pod.path(&["spec", "nodeName"]).as_str() != Some(node) {
             return Ok(Some(format!("node {quoted} can only create pods with spec.nodeName set to itself")));
@@ -111,14 +118,20 @@ impl NodeRestriction {
         let owner = match pod.path(&["metadata", "ownerReferences"]).items() {
             [owner] => owner,
             [] => return Ok(Some(format!("node {quoted} can only create pods with an owner reference set to itself"))),
-            _ => return Ok(Some(format!("node {quoted} can only create pods with a single owner reference set to itself"))),
+            _ => {
+                return Ok(Some(format!(
+                    "node {quoted} can only create pods with a single owner reference set to itself"
+                )));
+            }
         };
         let text = |key| owner.get(key).str_or_empty();
         if (text("apiVersion"), text("kind"), text("name")) != ("v1", "Node", node) {
             return Ok(Some(format!("node {quoted} can only create pods with an owner reference set to itself")));
         }
         if owner.get("controller").as_bool() != Some(true) {
-            return Ok(Some(format!("node {quoted} can only create pods with a controller owner reference set to itself")));
+            return Ok(Some(format!(
+                "node {quoted} can only create pods with a controller owner reference set to itself"
+            )));
         }
         if owner.get("blockOwnerDeletion").as_bool() == Some(true) {
             return Ok(Some(format!("node {quoted} must not set blockOwnerDeletion on an owner reference")));
@@ -170,7 +183,9 @@ impl NodeRestriction {
             return Ok(None);
         }
         let (audience, user) = (quote(audience), &a.user.name);
-        Ok(Some(format!("audience {audience} not found in pod spec volume, {user} is not authorized to request tokens for this audience")))
+        Ok(Some(format!(
+            "audience {audience} not found in pod spec volume, {user} is not authorized to request tokens for this audience"
+        )))
     }
 
     /// Audiences that volumes of the pod need tokens for.
@@ -186,7 +201,8 @@ impl NodeRestriction {
                 }
             }
             drivers.extend(volume.path(&["csi", "driver"]).as_str().map(str::to_owned));
-            let ephemeral = || format!("{}-{}", pod.path(&["metadata", "name"]).str_or_empty(), volume.get("name").str_or_empty());
+            let ephemeral =
+                || format!("{}-{}", pod.path(&["metadata", "name"]).str_or_empty(), volume.get("name").str_or_empty());
             let claim = match volume.path(&["persistentVolumeClaim", "claimName"]).as_str() {
                 Some(name) => Some(name.to_owned()),
                 None => (!volume.get("ephemeral").is_null()).then(ephemeral),
@@ -314,7 +330,8 @@ fn referenced(spec: &Value) -> Option<&'static str> {
                 || c.get("env").items().iter().any(|e| e.get("valueFrom").has(key))
         })
     };
-    let projected = |kind: &str| volumes().any(|v| v.path(&["projected", "sources"]).items().iter().any(|s| s.has(kind)));
+    let projected =
+        |kind: &str| volumes().any(|v| v.path(&["projected", "sources"]).items().iter().any(|s| s.has(kind)));
     let pulls = !spec.get("imagePullSecrets").items().is_empty();
     if pulls || volumes().any(|v| v.has("secret")) || projected("secret") || from_env("secretRef", "secretKeyRef") {
         return Some("secrets");

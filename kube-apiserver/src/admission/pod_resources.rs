@@ -71,13 +71,18 @@ pub fn of_pod(pod: &Value, which: Which) -> Amounts {
     }
     raise(&mut sum, &largest);
     let of_pod = amounts(spec.path(&["resources", which.half]));
-    sum.extend(of_pod.into_iter().filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-")));
+    sum.extend(
+        of_pod
+            .into_iter()
+            .filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-")),
+    );
     if which.overhead {
         let overhead = amounts(spec.get("overhead"));
         if which.half == "requests" {
             add(&mut sum, &overhead);
         } else {
-            let limited = overhead.into_iter().filter(|(name, _)| sum.get(name).is_some_and(|own| !own.is_zero())).collect();
+            let limited =
+                overhead.into_iter().filter(|(name, _)| sum.get(name).is_some_and(|own| !own.is_zero())).collect();
             add(&mut sum, &limited);
         }
     }

@@ -83,12 +83,24 @@ impl Priority {
         if let Some(given) = object.path(&["spec", "priority"]).as_i64()
             && given != value
         {
-            return Err(forbidden(a, object, format!("the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name")));
+            return Err(forbidden(
+                a,
+                object,
+                format!(
+                    "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"
+                ),
+            ));
         }
         if let (Some(given), Some(policy)) = (object.path(&["spec", "preemptionPolicy"]).as_str(), policy)
             && given != policy
         {
-            return Err(forbidden(a, object, format!("the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name")));
+            return Err(forbidden(
+                a,
+                object,
+                format!(
+                    "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
+                ),
+            ));
         }
         let spec = object.field_mut("spec");
         if !name.is_empty() {

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 
 use super::{Attributes, Context, Operation, Plugin, is_main};
 use crate::authorization::Authorizer;
-use crate::authorization::rbac::escalation::{always_allowed, confirm_no_escalation, full_authority, may_bind, may_escalate};
+use crate::authorization::rbac::escalation::{
+    always_allowed, confirm_no_escalation, full_authority, may_bind, may_escalate,
+};
 use crate::authorization::rbac::{Policy, PolicyRule, RoleRef};
 
 const GROUP: &str = "rbac.authorization.k8s.io";

@@ -48,10 +48,18 @@ impl Plugin for RuntimeClass {
         let overhead = object.path(&["spec", "overhead"]);
         if class.has("overhead") {
             if class.path(&["overhead", "podFixed"]) != overhead {
-                return Err(forbidden(a, object, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"));
+                return Err(forbidden(
+                    a,
+                    object,
+                    "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+                ));
             }
         } else if !overhead.is_null() {
-            return Err(forbidden(a, object, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"));
+            return Err(forbidden(
+                a,
+                object,
+                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+            ));
         }
         Ok(())
     }
@@ -96,7 +104,9 @@ fn set_scheduling(a: &Attributes<'_>, pod: &mut Value, scheduling: &Value) -> Re
             && wanted.as_str() != Some(value)
         {
             let wanted = wanted.str_or_empty();
-            let why = format!("conflict: runtimeClass.scheduling.nodeSelector[{key}] = {wanted}; pod.spec.nodeSelector[{key}] = {value}");
+            let why = format!(
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {wanted}; pod.spec.nodeSelector[{key}] = {value}"
+            );
             return Err(forbidden(a, pod, why));
         }
         pod.field_mut("spec").field_mut("nodeSelector").set(key, wanted.clone());
@@ -142,7 +152,9 @@ fn covers(wide: &Value, narrow: &Value) -> bool {
         return false;
     }
     match operator.as_str() {
-        "Equal" | "" => matches!(text(narrow, "operator").as_str(), "Equal" | "") && text(narrow, "value") == text(wide, "value"),
+        "Equal" | "" => {
+            matches!(text(narrow, "operator").as_str(), "Equal" | "") && text(narrow, "value") == text(wide, "value")
+        }
         "Exists" => true,
         _ => false,
     }

@@ -129,9 +129,11 @@ fn check_mirror(a: &Attributes<'_>, pod: &Value) -> Result<(), ApiError> {
     if !secret_names(pod).is_empty() {
         return Err(forbidden(a, pod, "a mirror pod may not reference secrets"));
     }
-    let projects_token = pod.path(&["spec", "volumes"]).items().iter().any(|v| {
-        v.path(&["projected", "sources"]).items().iter().any(|s| s.has("serviceAccountToken"))
-    });
+    let projects_token = pod
+        .path(&["spec", "volumes"])
+        .items()
+        .iter()
+        .any(|v| v.path(&["projected", "sources"]).items().iter().any(|s| s.has("serviceAccountToken")));
     if projects_token {
         return Err(forbidden(a, pod, "a mirror pod may not use ServiceAccountToken volume projections"));
     }
@@ -164,12 +166,9 @@ fn mount_token(pod: &mut Value) {
             if container.get("volumeMounts").items().iter().any(taken) {
                 continue;
             }
-            let mount: Value = [
-                ("name", Value::from(name.as_str())),
-                ("readOnly", true.into()),
-                ("mountPath", MOUNT_PATH.into()),
-            ]
-            .into();
+            let mount: Value =
+                [("name", Value::from(name.as_str())), ("readOnly", true.into()), ("mountPath", MOUNT_PATH.into())]
+                    .into();
             container.field_mut("volumeMounts").list_mut().push(mount);
             mounted = true;
         }
@@ -197,9 +196,8 @@ fn token_volume(name: &str) -> Value {
 
 fn generated_name() -> String {
     let mut random = rand::rng();
-    let suffix: String = (0..5)
-        .map(|_| char::from(SUFFIX_CHARACTERS[random.random_range(0..SUFFIX_CHARACTERS.len())]))
-        .collect();
+    let suffix: String =
+        (0..5).map(|_| char::from(SUFFIX_CHARACTERS[random.random_range(0..SUFFIX_CHARACTERS.len())])).collect();
     format!("{VOLUME_PREFIX}{suffix}")
 }
 
@@ -224,7 +222,9 @@ fn check_secrets(a: &Attributes<'_>, pod: &Value, account: &Value) -> Result<(),
     for (index, reference) in pod.path(&["spec", "imagePullSecrets"]).items().iter().enumerate() {
         let name = reference.get("name").str_or_empty();
         if !pull.contains(name) {
-            let why = format!("imagePullSecrets[{index}].name=\"{name}\" is not allowed because service account {owner} does not reference that imagePullSecret");
+            let why = format!(
+                "imagePullSecrets[{index}].name=\"{name}\" is not allowed because service account {owner} does not reference that imagePullSecret"
+            );
             return Err(forbidden(a, pod, why));
         }
     }

@@ -88,7 +88,9 @@ impl Plugin for AlwaysPullImages {
             return Ok(());
         }
         for list in ["initContainers", "containers", "ephemeralContainers"] {
-            let Some(containers) = object.field_mut("spec").get_mut(list).and_then(Value::as_list_mut) else { continue };
+            let Some(containers) = object.field_mut("spec").get_mut(list).and_then(Value::as_list_mut) else {
+                continue;
+            };
             for container in containers {
                 container.set("imagePullPolicy", "Always");
             }

@@ -39,7 +39,11 @@ impl Plugin for VolumeClaimResize {
             return Err(forbidden(a, object, "Only bound persistent volume claims can be expanded"));
         }
         if !self.class_allows(object, a.old) {
-            return Err(forbidden(a, object, "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"));
+            return Err(forbidden(
+                a,
+                object,
+                "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+            ));
         }
         Ok(())
     }

@@ -42,11 +42,8 @@ impl Creater for TokenRequest {
         complete(&mut request, cx, state, &account)?;
         let seconds = request.path(&["spec", "expirationSeconds"]).as_i64().unwrap_or(DEFAULT_SECONDS);
         check_seconds(seconds)?;
-        let mut bound = Bound {
-            namespace: cx.namespace.clone(),
-            serviceaccount: reference(&account),
-            ..Bound::default()
-        };
+        let mut bound =
+            Bound { namespace: cx.namespace.clone(), serviceaccount: reference(&account), ..Bound::default() };
         bind(state, cx, &request, &mut bound).await?;
         let seconds = shorten(&mut request, cx, state, seconds);
         let audiences: Vec<String> =
@@ -92,7 +89,8 @@ fn complete(request: &mut Value, cx: &RequestContext, state: &AppState, account:
     let uid = account.path(&["metadata", "uid"]).str_or_empty();
     let asked = request.path(&["metadata", "uid"]).str_or_empty();
     if !asked.is_empty() && asked != uid {
-        let why = format!("the UID in the token request ({asked}) does not match the UID of the service account ({uid})");
+        let why =
+            format!("the UID in the token request ({asked}) does not match the UID of the service account ({uid})");
         return Err(ApiError::conflict(GROUP, KIND, &cx.name, why));
     }
     let metadata = request.field_mut("metadata");
@@ -182,7 +180,8 @@ async fn bind_pod(state: &AppState, cx: &RequestContext, name: &str, bound: &mut
 
 /// Keeps the lifetime below `--service-account-max-token-expiration`.
 fn shorten(request: &mut Value, cx: &RequestContext, state: &AppState, seconds: i64) -> i64 {
-    let max = i64::try_from(state.options.duration("service-account-max-token-expiration").as_secs()).unwrap_or(i64::MAX);
+    let max =
+        i64::try_from(state.options.duration("service-account-max-token-expiration").as_secs()).unwrap_or(i64::MAX);
     if max == 0 || seconds <= max {
         return seconds;
     }

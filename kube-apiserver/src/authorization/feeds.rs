@@ -7,7 +7,7 @@ use std::sync::Arc;
 use apimachinery::value::{Value, from_value};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::node::{NodeAuthorizer, PodRefs, Target};
+use super::node::{NodeAuthorizer, PodRefs, Target, VolumeRefs};
 use super::rbac::Policy;
 use crate::follow::Sink;
 
@@ -182,15 +182,14 @@ fn volume_source_refs(volume: &Value, add: &mut impl FnMut(Target, &Value)) {
     }
 }
 
-type VolumeRefs = (String, String, Vec<(String, String)>);
-
 /// The claim of a volume and the secrets its driver needs.
 fn volume_refs(volume: &Value) -> Option<VolumeRefs> {
     let claim = volume.path(&["spec", "claimRef"]);
     let namespace = claim.get("namespace").as_str()?.to_owned();
     let name = claim.get("name").as_str()?.to_owned();
     let mut secrets = Vec::new();
-    for reference in ["nodePublishSecretRef", "nodeStageSecretRef", "controllerPublishSecretRef", "nodeExpandSecretRef"] {
+    for reference in ["nodePublishSecretRef", "nodeStageSecretRef", "controllerPublishSecretRef", "nodeExpandSecretRef"]
+    {
         let secret = volume.path(&["spec", "csi", reference]);
         if let Some(secret_name) = secret.get("name").as_str() {
             let own = secret.get("namespace").as_str().unwrap_or(&namespace);

@@ -17,6 +17,9 @@ use crate::authentication::user::NODE_USER_PREFIX;
 /// Namespace of node leases.
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 
+/// What a volume leans on: namespace and name of its claim, and of the secrets it needs.
+pub type VolumeRefs = (String, String, Vec<(String, String)>);
+
 /// Kinds of objects that a node may reach through its pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -96,7 +99,7 @@ impl NodeAuthorizer {
     }
 
     /// Sets or removes a volume: its claim (namespace, name) and the secrets (namespace, name) it needs.
-    pub fn set_volume(&self, name: &str, volume: Option<(String, String, Vec<(String, String)>)>) {
+    pub fn set_volume(&self, name: &str, volume: Option<VolumeRefs>) {
         let mut graph = self.graph.write();
         for list in graph.volume_secrets.values_mut() {
             list.retain(|v| v != name);

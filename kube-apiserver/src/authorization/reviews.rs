@@ -75,13 +75,20 @@ impl Review {
         let (resource, other) = (spec.has("resourceAttributes"), spec.has("nonResourceAttributes"));
         if resource && other {
             let value = non_resource_text(spec.get("nonResourceAttributes"));
-            errs.invalid(path.child("nonResourceAttributes"), value, "cannot be specified in combination with resourceAttributes");
+            errs.invalid(
+                path.child("nonResourceAttributes"),
+                value,
+                "cannot be specified in combination with resourceAttributes",
+            );
         }
         if !resource && !other {
             let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
             errs.invalid(path.child("resourceAttributes"), BadValue::null(), detail);
         }
-        if self != Self::SelfSubject && spec.get("user").str_or_empty().is_empty() && spec.get("groups").items().is_empty() {
+        if self != Self::SelfSubject
+            && spec.get("user").str_or_empty().is_empty()
+            && spec.get("groups").items().is_empty()
+        {
             errs.invalid(path.child("user"), "", "at least one of user or group must be specified");
         }
         let attributes = spec.get("resourceAttributes");
@@ -111,11 +118,19 @@ impl Review {
         let namespace = review.path(&["metadata", "namespace"]).str_or_empty();
         let asked = spec.path(&["resourceAttributes", "namespace"]).str_or_empty();
         if spec.has("resourceAttributes") && asked != namespace {
-            errs.invalid(Path::root("spec").child("resourceAttributes").child("namespace"), asked, "must match metadata.namespace");
+            errs.invalid(
+                Path::root("spec").child("resourceAttributes").child("namespace"),
+                asked,
+                "must match metadata.namespace",
+            );
         }
         if spec.has("nonResourceAttributes") {
             let value = non_resource_text(spec.get("nonResourceAttributes"));
-            errs.invalid(Path::root("spec").child("nonResourceAttributes"), value, "disallowed on this kind of request");
+            errs.invalid(
+                Path::root("spec").child("nonResourceAttributes"),
+                value,
+                "disallowed on this kind of request",
+            );
         }
     }
 }
@@ -252,7 +267,8 @@ fn rules_review(state: &AppState, cx: &RequestContext, obj: &Value) -> Result<Va
             resource_rules.push(out);
         }
         if !rule.non_resource_urls.is_empty() {
-            non_resource_rules.push([("verbs", list(&rule.verbs)), ("nonResourceURLs", list(&rule.non_resource_urls))].into());
+            non_resource_rules
+                .push([("verbs", list(&rule.verbs)), ("nonResourceURLs", list(&rule.non_resource_urls))].into());
         }
     }
     let mut status: Value = [

@@ -49,7 +49,8 @@ async fn ensure_one(api: &Loopback, object: &Value) -> Result<(), ApiError> {
             api.get(KIND, "", name).await?
         }
     };
-    let available = existing.path(&["status", "conditions"]).items().iter().any(|c| c.get("type").str_or_empty() == "Available");
+    let available =
+        existing.path(&["status", "conditions"]).items().iter().any(|c| c.get("type").str_or_empty() == "Available");
     if available || existing.get("spec").has("service") {
         return Ok(());
     }

@@ -38,7 +38,8 @@ pub async fn publish(api: &Loopback, published: &Published) -> Result<(), ApiErr
     let Some(mut existing) = api.cached(CONFIG_MAPS, NAMESPACE, NAME) else {
         let meta: Value = [("name", NAME), ("namespace", NAMESPACE)].into();
         let map: Value =
-            [("apiVersion", Value::from("v1")), ("kind", "ConfigMap".into()), ("metadata", meta), ("data", wanted)].into();
+            [("apiVersion", Value::from("v1")), ("kind", "ConfigMap".into()), ("metadata", meta), ("data", wanted)]
+                .into();
         return created(api.create(CONFIG_MAPS, NAMESPACE, &map, Options::default()).await);
     };
     if *existing.get("data") == wanted {
@@ -50,10 +51,9 @@ pub async fn publish(api: &Loopback, published: &Published) -> Result<(), ApiErr
 
 fn data(published: &Published) -> Value {
     let mut out = Value::map();
-    for (key, path) in [
-        ("client-ca-file", &published.client_ca),
-        ("requestheader-client-ca-file", &published.request_header_ca),
-    ] {
+    for (key, path) in
+        [("client-ca-file", &published.client_ca), ("requestheader-client-ca-file", &published.request_header_ca)]
+    {
         if let Some(pem) = path.as_ref().and_then(|p| std::fs::read_to_string(p).ok()) {
             out.set(key, pem);
         }

@@ -20,7 +20,10 @@ pub fn objects(text: &str) -> impl Iterator<Item = Value> + '_ {
 /// Rules of the role `system:node`, which the node authorizer grants to every kubelet.
 pub fn node_rules() -> Vec<PolicyRule> {
     objects(RBAC)
-        .find(|o| o.get("kind").str_or_empty() == "ClusterRole" && o.path(&["metadata", "name"]).str_or_empty() == "system:node")
+        .find(|o| {
+            o.get("kind").str_or_empty() == "ClusterRole"
+                && o.path(&["metadata", "name"]).str_or_empty() == "system:node"
+        })
         .map(|role| from_value(role.get("rules")).unwrap_or_default())
         .unwrap_or_default()
 }

@@ -12,8 +12,10 @@ use crate::loopback::{Loopback, Options};
 use crate::objects::Kind;
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
-const PRODUCER: Options<'static> = Options { field_manager: Some("api-priority-and-fairness-config-producer-v1"), force: false };
-const CONSUMER: Options<'static> = Options { field_manager: Some("api-priority-and-fairness-config-consumer-v1"), force: true };
+const PRODUCER: Options<'static> =
+    Options { field_manager: Some("api-priority-and-fairness-config-producer-v1"), force: false };
+const CONSUMER: Options<'static> =
+    Options { field_manager: Some("api-priority-and-fairness-config-consumer-v1"), force: true };
 const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 const LEVELS: Kind = Kind::new(GROUP, "prioritylevelconfigurations");
 const SCHEMAS: Kind = Kind::new(GROUP, "flowschemas");
@@ -60,7 +62,8 @@ async fn set_status(api: &Loopback, name: &str, wanted: &Value) -> Result<(), Ap
         return Ok(());
     }
     let level = wanted.path(&["spec", "priorityLevelConfiguration", "name"]).str_or_empty();
-    let message = format!("This FlowSchema references the PriorityLevelConfiguration object named {level:?} and it exists");
+    let message =
+        format!("This FlowSchema references the PriorityLevelConfiguration object named {level:?} and it exists");
     let condition: Value = [
         ("type", Value::from("Dangling")),
         ("status", "False".into()),

@@ -115,7 +115,8 @@ fn endpoints(addresses: &[String], port: u16) -> Value {
         return object("v1", "Endpoints", labels, []);
     }
     let list = addresses.iter().map(|a| Value::from([("ip", a.as_str())])).collect();
-    let port: Value = [("name", Value::from("https")), ("port", i64::from(port).into()), ("protocol", "TCP".into())].into();
+    let port: Value =
+        [("name", Value::from("https")), ("port", i64::from(port).into()), ("protocol", "TCP".into())].into();
     let subset: Value = [("addresses", Value::List(list)), ("ports", Value::List(vec![port]))].into();
     object("v1", "Endpoints", labels, [("subsets", Value::List(vec![subset]))])
 }
@@ -129,7 +130,8 @@ fn slice(addresses: &[String], port: u16) -> Value {
             Value::from([("addresses", Value::List(vec![a.as_str().into()])), ("conditions", conditions)])
         })
         .collect();
-    let port: Value = [("name", Value::from("https")), ("protocol", "TCP".into()), ("port", i64::from(port).into())].into();
+    let port: Value =
+        [("name", Value::from("https")), ("protocol", "TCP".into()), ("port", i64::from(port).into())].into();
     let family = if addresses.iter().any(|a| a.contains(':')) { "IPv6" } else { "IPv4" };
     object(
         "discovery.k8s.io/v1",

@@ -73,9 +73,7 @@ impl Bootstrap {
                 }),
                 self.unit("identity", Hook::IdentityLease, || identity::renew(&self.api)),
                 self.unit("token-tracking", Hook::LegacyTokenTracking, || identity::track_legacy_tokens(&self.api)),
-                self.unit("kubernetes-service", Hook::BootstrapController, || {
-                    kubernetes_service::reconcile(&self)
-                }),
+                self.unit("kubernetes-service", Hook::BootstrapController, || { kubernetes_service::reconcile(&self) }),
             );
             for hook in [Hook::Autoregistration, Hook::ApiServiceFirstSync] {
                 self.health.done(hook);
@@ -119,7 +117,7 @@ impl Bootstrap {
             }
             rounds += 1;
             note("kubernetes-service", kubernetes_service::reconcile(self).await);
-            if rounds % (RECHECK.as_secs() / kubernetes_service::INTERVAL.as_secs()) as u32 != 0 {
+            if !rounds.is_multiple_of((RECHECK.as_secs() / kubernetes_service::INTERVAL.as_secs()) as u32) {
                 continue;
             }
             note("namespaces", namespaces::ensure(&self.api).await);
@@ -145,7 +143,11 @@ impl Bootstrap {
         T: Future<Output = Result<(), ApiError>>,
     {
         while let Err(error) = work().await {
-            tracing::warn!(unit = name, error = error.message(), "bootstrap objects could not be written, trying again");
+            tracing::warn!(
+                unit = name,
+                error = error.message(),
+                "bootstrap objects could not be written, trying again"
+            );
             tokio::select! {
                 () = self.shutdown.wait() => return,
                 () = tokio::time::sleep(RETRY) => {}

@@ -21,7 +21,8 @@ pub async fn ensure(api: &Loopback) -> Result<(), ApiError> {
             continue;
         }
         let meta: Value = [("name", name)].into();
-        let namespace: Value = [("apiVersion", Value::from("v1")), ("kind", "Namespace".into()), ("metadata", meta)].into();
+        let namespace: Value =
+            [("apiVersion", Value::from("v1")), ("kind", "Namespace".into()), ("metadata", meta)].into();
         created(api.create(NAMESPACES, "", &namespace, Options::default()).await)?;
     }
     Ok(())

@@ -102,7 +102,9 @@ mod tests {
 
     #[test]
     fn gives_back_what_was_taken() {
-        let wanted = data::objects(data::RBAC).find(|o| o.path(&["metadata", "name"]).str_or_empty() == "system:basic-user").unwrap();
+        let wanted = data::objects(data::RBAC)
+            .find(|o| o.path(&["metadata", "name"]).str_or_empty() == "system:basic-user")
+            .unwrap();
         assert_eq!(completed(&wanted, &wanted), None);
         let mut stripped = wanted.clone();
         stripped.set("rules", Value::List(Vec::new()));

@@ -24,7 +24,15 @@ pub async fn ensure(api: &Loopback, options: &Options) -> Result<(), ApiError> {
     let existing = match api.cached(CIDRS, "", NAME) {
         Some(existing) => existing,
         None => {
-            created(api.create(CIDRS, "", &object([("spec", [("cidrs", Value::List(wanted.clone()))].into())]), Call::default()).await)?;
+            created(
+                api.create(
+                    CIDRS,
+                    "",
+                    &object([("spec", [("cidrs", Value::List(wanted.clone()))].into())]),
+                    Call::default(),
+                )
+                .await,
+            )?;
             api.get(CIDRS, "", NAME).await?
         }
     };
@@ -32,7 +40,8 @@ pub async fn ensure(api: &Loopback, options: &Options) -> Result<(), ApiError> {
         tracing::warn!(name = NAME, "the ServiceCIDR differs from --service-cluster-ip-range");
         return Ok(());
     }
-    let ready = existing.path(&["status", "conditions"]).items().iter().any(|c| c.get("type").str_or_empty() == "Ready");
+    let ready =
+        existing.path(&["status", "conditions"]).items().iter().any(|c| c.get("type").str_or_empty() == "Ready");
     if ready {
         return Ok(());
     }
@@ -51,7 +60,8 @@ pub async fn ensure(api: &Loopback, options: &Options) -> Result<(), ApiError> {
 fn object<const N: usize>(parts: [(&'static str, Value); N]) -> Value {
     let meta: Value = [("name", NAME)].into();
     let mut out: Value =
-        [("apiVersion", Value::from("networking.k8s.io/v1")), ("kind", "ServiceCIDR".into()), ("metadata", meta)].into();
+        [("apiVersion", Value::from("networking.k8s.io/v1")), ("kind", "ServiceCIDR".into()), ("metadata", meta)]
+            .into();
     for (key, value) in parts {
         out.set(key, value);
     }

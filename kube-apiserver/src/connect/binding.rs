@@ -47,7 +47,7 @@ fn check(binding: &Value) -> Result<(), ApiError> {
     let target = Path::root("target");
     let kind = binding.path(&["target", "kind"]).str_or_empty();
     if !matches!(kind, "" | "Node") {
-        errs.not_supported(target.child("kind"), kind, &["Node", "<empty>"]);
+        errs.not_supported(target.child("kind"), kind, ["Node", "<empty>"]);
     }
     if binding.path(&["target", "name"]).str_or_empty().is_empty() {
         errs.required(target.child("name"), "");

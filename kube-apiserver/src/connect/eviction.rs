@@ -74,13 +74,20 @@ struct Allowance {
 }
 
 impl Eviction {
-    async fn allowed(self, state: &AppState, cx: &RequestContext, found: &Value, options: &DeleteOptions) -> Result<Allowance, ApiError> {
+    async fn allowed(
+        self,
+        state: &AppState,
+        cx: &RequestContext,
+        found: &Value,
+        options: &DeleteOptions,
+    ) -> Result<Allowance, ApiError> {
         let budgets = budgets(state, cx, found);
         let budget = match budgets.as_slice() {
             [] => return Ok(Allowance::default()),
             [one] => one,
             _ => {
-                let text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                let text =
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
                 return Err(ApiError::new(500, apimachinery::status::Reason::default(), text));
             }
         };
@@ -92,7 +99,12 @@ impl Eviction {
             .registry
             .store("policy", "poddisruptionbudgets")
             .ok_or_else(|| ApiError::not_found("policy", "poddisruptionbudgets", &name))?;
-        let cx = RequestContext { name: name.clone(), dry_run: options.dry_run, subresource: "status".to_owned(), ..cx.clone() };
+        let cx = RequestContext {
+            name: name.clone(),
+            dry_run: options.dry_run,
+            subresource: "status".to_owned(),
+            ..cx.clone()
+        };
         let evicted = found.path(&["metadata", "name"]).str_or_empty().to_owned();
         store.modify(&cx, &name, &Preconditions::default(), |budget| decrement(budget, &evicted)).await?;
         Ok(Allowance { name, pins_revision: false })
@@ -135,7 +147,8 @@ async fn delete(state: &AppState, cx: &RequestContext, mut options: DeleteOption
     let store = state.registry.store("", "pods").ok_or_else(|| ApiError::not_found("", "pods", &cx.name))?;
     let cx = RequestContext { dry_run: options.dry_run, subresource: String::new(), ..cx.clone() };
     if !options.dry_run {
-        let preconditions = Preconditions { uid: options.uid.clone(), resource_version: options.resource_version.clone() };
+        let preconditions =
+            Preconditions { uid: options.uid.clone(), resource_version: options.resource_version.clone() };
         let marked = store
             .modify(&cx, &cx.name, &preconditions, |pod| {
                 set_condition(pod, "DisruptionTarget", "True", "EvictionByEvictionAPI", "Eviction API: evicting");

@@ -95,9 +95,10 @@ pub async fn of_node(state: &AppState, node: &str) -> Result<Target, ApiError> {
     let store = state.registry.store("", "nodes").ok_or_else(|| ApiError::not_found("", "nodes", node))?;
     let found = match store.cached("", node) {
         Some(found) => found,
-        None => store.get("", node).await.map_err(|error| {
-            if error.is_not_found() { ApiError::not_found("", "pods", node) } else { error }
-        })?,
+        None => store
+            .get("", node)
+            .await
+            .map_err(|error| if error.is_not_found() { ApiError::not_found("", "pods", node) } else { error })?,
     };
     Ok(state.kubelets.target(&found))
 }

@@ -137,7 +137,8 @@ impl Options {
                 out.append_pair(name, "true");
             }
         }
-        let numbers = [("sinceSeconds", self.since_seconds), ("tailLines", self.tail_lines), ("limitBytes", self.limit_bytes)];
+        let numbers =
+            [("sinceSeconds", self.since_seconds), ("tailLines", self.tail_lines), ("limitBytes", self.limit_bytes)];
         for (name, value) in numbers {
             if let Some(value) = value {
                 out.append_pair(name, &value.to_string());

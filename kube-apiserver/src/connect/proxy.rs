@@ -124,7 +124,8 @@ async fn service(state: &AppState, namespace: &str, id: &str) -> Result<Target, 
         port_name = found.get("name").str_or_empty().to_owned();
     }
     let endpoints = get("endpoints").await?;
-    let none = |what: &str| ApiError::service_unavailable(format!("no endpoints available for service {}", quote(what)));
+    let none =
+        |what: &str| ApiError::service_unavailable(format!("no endpoints available for service {}", quote(what)));
     if endpoints.get("subsets").items().is_empty() {
         return Err(none(name));
     }

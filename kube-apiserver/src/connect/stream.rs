@@ -56,9 +56,9 @@ impl Stream {
         }
         let target = kubelet::of_node(state, node).await?;
         let path = self.path(info, &container, &query);
-        upstream::forward(&target, &path, req).await.map_err(|error| {
-            ApiError::internal(format!("error dialing backend: {error}"))
-        })
+        upstream::forward(&target, &path, req)
+            .await
+            .map_err(|error| ApiError::internal(format!("error dialing backend: {error}")))
     }
 
     fn path(self, info: &RequestInfo, container: &str, query: &str) -> String {

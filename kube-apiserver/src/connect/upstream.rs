@@ -69,7 +69,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 ///
 /// # Errors
 /// The target cannot be reached or does not speak HTTP.
-pub async fn forward(target: &Target, path_and_query: &str, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+pub async fn forward(
+    target: &Target,
+    path_and_query: &str,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, UpstreamError> {
     let (stream, host) = connect(target).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     task::spawn("proxy-connection", async move {

@@ -263,7 +263,7 @@ async fn special_subresource(
 
 /// A resource without storage.
 pub fn virtual_scope(resource: &Virtual, info: &RequestInfo) -> bool {
-    resource.namespaced == !info.namespace.is_empty() && info.parts.len() == 1
+    resource.namespaced != info.namespace.is_empty() && info.parts.len() == 1
 }
 
 /// The 404 of a path below a known group version that leads nowhere.

@@ -65,9 +65,7 @@ impl<E: Endpoints> Handler for Filters<E> {
         let cors = self.cors.headers(request.headers());
         let headers = request.headers().clone();
         // 1. a panic is a 500 of one request, not the end of the connection
-        let answered = AssertUnwindSafe(self.timed(request, &connection, &id, cors.is_some()))
-            .catch_unwind()
-            .await;
+        let answered = AssertUnwindSafe(self.timed(request, &connection, &id, cors.is_some())).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             tracing::error!(audit_id = %id, "a request handler panicked");
             let text = "This request caused apiserver to panic. Look in the logs for details.";
@@ -107,7 +105,13 @@ impl<E: Endpoints> Filters<E> {
     }
 
     /// 5. authentication.
-    async fn authenticated(&self, incoming: Incoming, mut request: Request<Body>, connection: &Connection, id: &str) -> Response<Body> {
+    async fn authenticated(
+        &self,
+        incoming: Incoming,
+        mut request: Request<Body>,
+        connection: &Connection,
+        id: &str,
+    ) -> Response<Body> {
         let user = self.authenticators.authenticate(&connection.client_certs, request.headers_mut()).await;
         match user {
             Ok(user) => {
@@ -122,7 +126,13 @@ impl<E: Endpoints> Filters<E> {
     }
 
     /// 6. audit around what follows.
-    async fn audited(&self, authenticated: Authenticated, request: Request<Body>, connection: &Connection, id: &str) -> Response<Body> {
+    async fn audited(
+        &self,
+        authenticated: Authenticated,
+        request: Request<Body>,
+        connection: &Connection,
+        id: &str,
+    ) -> Response<Body> {
         let event = self.auditor.as_ref().and_then(|auditor| {
             let uri = request.uri().path_and_query().map_or("/", |p| p.as_str());
             let peer = connection.peer.ip().to_string();
@@ -150,7 +160,12 @@ impl<E: Endpoints> Filters<E> {
     }
 
     /// 7. impersonation.
-    async fn impersonated(&self, authenticated: Authenticated, mut request: Request<Body>, event: &mut Option<audit::Event>) -> Response<Body> {
+    async fn impersonated(
+        &self,
+        authenticated: Authenticated,
+        mut request: Request<Body>,
+        event: &mut Option<audit::Event>,
+    ) -> Response<Body> {
         let wanted = match impersonation::wanted(request.headers_mut()) {
             Ok(wanted) => wanted,
             Err(error) => return reject::refusal(&error, request.headers()),
@@ -172,7 +187,12 @@ impl<E: Endpoints> Filters<E> {
     }
 
     /// 8. a place among the requests in flight, kept until the answer is ready.
-    async fn limited(&self, authenticated: Authenticated, request: Request<Body>, event: &mut Option<audit::Event>) -> Response<Body> {
+    async fn limited(
+        &self,
+        authenticated: Authenticated,
+        request: Request<Body>,
+        event: &mut Option<audit::Event>,
+    ) -> Response<Body> {
         match self.flow_control.enter(&authenticated.user, &authenticated.info).await {
             Ok(_place) => self.authorized(authenticated, request, event).await,
             Err(error) => reject::status(&error, request.headers()),
@@ -180,7 +200,12 @@ impl<E: Endpoints> Filters<E> {
     }
 
     /// 9. authorization, 10. the endpoint, 11. its warnings.
-    async fn authorized(&self, authenticated: Authenticated, request: Request<Body>, event: &mut Option<audit::Event>) -> Response<Body> {
+    async fn authorized(
+        &self,
+        authenticated: Authenticated,
+        request: Request<Body>,
+        event: &mut Option<audit::Event>,
+    ) -> Response<Body> {
         let ask = Attributes::of_request((*authenticated.user).clone(), &authenticated.info);
         let (allowed, reason) = match self.authorizer.authorize(&ask).await {
             Decision::Allow(reason) => (true, reason),

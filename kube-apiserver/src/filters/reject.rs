@@ -16,8 +16,6 @@ pub fn status(error: &ApiError, headers: &HeaderMap) -> Response<Body> {
 /// The same with `X-Content-Type-Options: nosniff`, as upstream sends refusals.
 pub fn refusal(error: &ApiError, headers: &HeaderMap) -> Response<Body> {
     let mut response = status(error, headers);
-    response
-        .headers_mut()
-        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -46,7 +46,11 @@ pub struct Connection {
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request; must not fail.
-    fn handle(self: Arc<Self>, request: Request<Body>, connection: Arc<Connection>) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Body>,
+        connection: Arc<Connection>,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Limits of the server.
@@ -57,7 +61,13 @@ pub struct Limits {
 }
 
 /// Serves until shutdown, then waits for requests in flight.
-pub async fn serve<H: Handler>(listener: TcpListener, acceptor: TlsAcceptor, handler: Arc<H>, limits: Limits, shutdown: Shutdown) {
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    handler: Arc<H>,
+    limits: Limits,
+    shutdown: Shutdown,
+) {
     let builder = Arc::new(builder(limits));
     let graceful = GracefulShutdown::new();
     loop {
@@ -96,11 +106,7 @@ pub async fn serve<H: Handler>(listener: TcpListener, acceptor: TlsAcceptor, han
 
 fn builder(limits: Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .keep_alive(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(true);
     let streams = if limits.max_streams == 0 { DEFAULT_STREAMS } else { limits.max_streams };
     builder
         .http2()
@@ -114,7 +120,11 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-async fn handshake(stream: TcpStream, peer: SocketAddr, acceptor: &TlsAcceptor) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Arc<Connection>)> {
+async fn handshake(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: &TlsAcceptor,
+) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Arc<Connection>)> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%peer, %error, "cannot set TCP_NODELAY");
     }

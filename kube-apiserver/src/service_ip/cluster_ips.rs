@@ -68,7 +68,8 @@ impl ClusterIps {
     /// # Errors
     /// See `AllocateError`.
     pub async fn allocate(&self, ip: &str, namespace: &str, service: &str, dry_run: bool) -> Result<(), AllocateError> {
-        let address: IpAddr = ip.parse().map_err(|_| AllocateError::Store(format!("failed to parse service IP {ip:?}")))?;
+        let address: IpAddr =
+            ip.parse().map_err(|_| AllocateError::Store(format!("failed to parse service IP {ip:?}")))?;
         let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
         let ranges = self.ranges(family);
         if !ranges.iter().any(|net| usable(net, address)) {
@@ -89,7 +90,13 @@ impl ClusterIps {
     ///
     /// # Errors
     /// See `AllocateError`.
-    pub async fn allocate_next(&self, family: Family, namespace: &str, service: &str, dry_run: bool) -> Result<String, AllocateError> {
+    pub async fn allocate_next(
+        &self,
+        family: Family,
+        namespace: &str,
+        service: &str,
+        dry_run: bool,
+    ) -> Result<String, AllocateError> {
         let ranges = self.ranges(family);
         if ranges.is_empty() {
             return Err(AllocateError::NoRange(family.name()));
@@ -172,7 +179,8 @@ fn belongs(address: &Value, namespace: &str, service: &str) -> bool {
 pub fn ip_address(address: IpAddr, namespace: &str, service: &str) -> Value {
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
     let labels: Value =
-        [("ipaddress.kubernetes.io/ip-family", family), ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io")].into();
+        [("ipaddress.kubernetes.io/ip-family", family), ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io")]
+            .into();
     let meta: Value = [("name", Value::from(address.to_string())), ("labels", labels)].into();
     let parent: Value = [("resource", "services"), ("namespace", namespace), ("name", service)].into();
     let spec: Value = [("parentRef", parent)].into();

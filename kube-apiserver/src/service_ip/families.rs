@@ -84,7 +84,11 @@ pub fn complete(service: &mut Value, old: &Value, configured: &[Family]) -> Resu
     }
     let mut errs = Errors::new();
     if policy == REQUIRE && configured.len() < 2 {
-        errs.invalid(spec_path("ipFamilyPolicy"), policy.as_str(), "this cluster is not configured for dual-stack services");
+        errs.invalid(
+            spec_path("ipFamilyPolicy"),
+            policy.as_str(),
+            "this cluster is not configured for dual-stack services",
+        );
     }
     for (index, family) in families(service).iter().enumerate() {
         if !configured.contains(family) {

@@ -57,7 +57,13 @@ impl Hooks for ServiceHooks {
         }
     }
 
-    async fn before_update(&self, state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value) -> Result<(), ApiError> {
+    async fn before_update(
+        &self,
+        state: &AppState,
+        cx: &RequestContext,
+        obj: &mut Value,
+        old: &Value,
+    ) -> Result<(), ApiError> {
         allocate(state, cx, obj, old).await
     }
 
@@ -92,12 +98,24 @@ async fn allocate(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &
     result
 }
 
-async fn take(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+async fn take(
+    state: &AppState,
+    cx: &RequestContext,
+    obj: &mut Value,
+    old: &Value,
+    changes: &mut Changes,
+) -> Result<(), ApiError> {
     take_ips(state, cx, obj, old, changes).await?;
     take_ports(state, cx, obj, old, changes).await
 }
 
-async fn take_ips(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+async fn take_ips(
+    state: &AppState,
+    cx: &RequestContext,
+    obj: &mut Value,
+    old: &Value,
+    changes: &mut Changes,
+) -> Result<(), ApiError> {
     let wanted = families::wanted(obj, old);
     if wanted.is_empty() {
         return Ok(());
@@ -139,7 +157,13 @@ fn ip_error(obj: &Value, name: &str, fixed: Option<&str>, error: &cluster_ips::A
     invalid(obj, &errs)
 }
 
-async fn take_ports(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+async fn take_ports(
+    state: &AppState,
+    cx: &RequestContext,
+    obj: &mut Value,
+    old: &Value,
+    changes: &mut Changes,
+) -> Result<(), ApiError> {
     let ports = &state.allocators.ports;
     let owned = owned_ports(old);
     if uses_node_ports(obj) {
@@ -159,7 +183,13 @@ async fn take_ports(state: &AppState, cx: &RequestContext, obj: &mut Value, old:
                 let node = e.get("nodePort").as_i64().filter(|n| *n != 0)?;
                 (e.get("port").as_i64() == Some(port)).then_some(u16::try_from(node).unwrap_or(0))
             });
-            let wish = if fixed != 0 { Some(fixed) } else if old.is_null() { known.or(sibling) } else { None };
+            let wish = if fixed != 0 {
+                Some(fixed)
+            } else if old.is_null() {
+                known.or(sibling)
+            } else {
+                None
+            };
             let got = match wish {
                 Some(n) if owned.contains(&n) || changes.taken_ports.contains(&n) => n,
                 Some(n) => {
@@ -168,9 +198,10 @@ async fn take_ports(state: &AppState, cx: &RequestContext, obj: &mut Value, old:
                     n
                 }
                 None => {
-                    let n = ports.allocate_next(cx.dry_run, &changes.taken_ports).await.map_err(|error| {
-                        ApiError::internal(format!("failed to allocate a nodePort: {error}"))
-                    })?;
+                    let n = ports
+                        .allocate_next(cx.dry_run, &changes.taken_ports)
+                        .await
+                        .map_err(|error| ApiError::internal(format!("failed to allocate a nodePort: {error}")))?;
                     changes.taken_ports.push(n);
                     n
                 }
@@ -186,7 +217,13 @@ async fn take_ports(state: &AppState, cx: &RequestContext, obj: &mut Value, old:
     take_health_check_port(state, cx, obj, old, changes).await
 }
 
-async fn take_health_check_port(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value, changes: &mut Changes) -> Result<(), ApiError> {
+async fn take_health_check_port(
+    state: &AppState,
+    cx: &RequestContext,
+    obj: &mut Value,
+    old: &Value,
+    changes: &mut Changes,
+) -> Result<(), ApiError> {
     if !needs_health_check(obj) || needs_health_check(old) {
         return Ok(());
     }

@@ -82,9 +82,9 @@ impl NodePorts {
         let low = self.low;
         self.change(dry_run, |bitmap| {
             let upper = (0..size - reserved).map(|step| reserved + (start + step) % (size - reserved));
-            let free = upper.chain(0..reserved).find(|offset| {
-                !bitmap.get(*offset) && !taken.iter().any(|t| usize::from(t - low) == *offset)
-            });
+            let free = upper
+                .chain(0..reserved)
+                .find(|offset| !bitmap.get(*offset) && !taken.iter().any(|t| usize::from(t - low) == *offset));
             let offset = free.ok_or(PortError::Full)?;
             bitmap.set(offset, true);
             Ok(low + u16::try_from(offset).unwrap_or(0))
@@ -136,7 +136,11 @@ impl NodePorts {
         Ok((self.low..=self.high).filter(|p| bitmap.get(usize::from(p - self.low))).collect())
     }
 
-    async fn change<T>(&self, dry_run: bool, mut change: impl FnMut(&mut Bitmap) -> Result<T, PortError>) -> Result<T, PortError> {
+    async fn change<T>(
+        &self,
+        dry_run: bool,
+        mut change: impl FnMut(&mut Bitmap) -> Result<T, PortError>,
+    ) -> Result<T, PortError> {
         // requests of this server take turns; races are with other servers only
         let _turn = self.races.lock().await;
         for _ in 0..MAX_RACES {

@@ -45,9 +45,11 @@ fn keep_allocated(service: &mut Value, old: &Value) {
     if needs_port(old) && needs_port(service) {
         keep_node_ports(service, old);
     }
-    let needs_check =
-        |s: &Value| text(s, "type") == "LoadBalancer" && text(s, "externalTrafficPolicy") == "Local";
-    if needs_check(old) && needs_check(service) && service.path(&["spec", "healthCheckNodePort"]).as_i64().unwrap_or(0) == 0 {
+    let needs_check = |s: &Value| text(s, "type") == "LoadBalancer" && text(s, "externalTrafficPolicy") == "Local";
+    if needs_check(old)
+        && needs_check(service)
+        && service.path(&["spec", "healthCheckNodePort"]).as_i64().unwrap_or(0) == 0
+    {
         copy(service, old, "healthCheckNodePort");
     }
 }
@@ -55,7 +57,12 @@ fn keep_allocated(service: &mut Value, old: &Value) {
 /// A port without node port gets the one its namesake had, unless that is used by another port now.
 fn keep_node_ports(service: &mut Value, old: &Value) {
     let node_ports = |s: &Value| -> Vec<i64> {
-        s.path(&["spec", "ports"]).items().iter().filter_map(|p| p.get("nodePort").as_i64()).filter(|n| *n != 0).collect()
+        s.path(&["spec", "ports"])
+            .items()
+            .iter()
+            .filter_map(|p| p.get("nodePort").as_i64())
+            .filter(|n| *n != 0)
+            .collect()
     };
     let (old_ports, new_ports) = (node_ports(old), node_ports(service));
     let by_name: Vec<(String, i64)> = old

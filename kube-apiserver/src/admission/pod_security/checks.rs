@@ -140,7 +140,8 @@ fn app_armor(pod: &Pod<'_>) -> Option<Violation> {
     let of_pod = kind(pod.security());
     let names = pod.bad(|c| kind(security(c)).is_some());
     let mut who = setters(of_pod.is_some(), &names);
-    let values: BTreeSet<String> = of_pod.into_iter().chain(pod.containers().filter_map(|c| kind(security(c)))).collect();
+    let values: BTreeSet<String> =
+        of_pod.into_iter().chain(pod.containers().filter_map(|c| kind(security(c)))).collect();
     let mut values: Vec<String> = values.into_iter().collect();
     let annotations: Vec<String> = pod
         .annotations
@@ -165,8 +166,19 @@ fn app_armor(pod: &Pod<'_>) -> Option<Violation> {
 }
 
 const DEFAULT_CAPABILITIES: [&str; 13] = [
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
-    "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// Added capabilities that are not allowed, as one sentence.
@@ -223,8 +235,13 @@ fn host_ports(pod: &Pod<'_>) -> Option<Violation> {
 }
 
 fn host_probes(pod: &Pod<'_>) -> Option<Violation> {
-    const PLACES: [&[&str]; 5] =
-        [&["livenessProbe"], &["readinessProbe"], &["startupProbe"], &["lifecycle", "postStart"], &["lifecycle", "preStop"]];
+    const PLACES: [&[&str]; 5] = [
+        &["livenessProbe"],
+        &["readinessProbe"],
+        &["startupProbe"],
+        &["lifecycle", "postStart"],
+        &["lifecycle", "preStop"],
+    ];
     let hosts = |c: &Value| -> Vec<String> {
         let handlers = PLACES.iter().flat_map(|place| {
             let handler = c.path(place);
@@ -313,7 +330,10 @@ fn forbidden_seccomp(pod: &Pod<'_>) -> Option<Violation> {
     }
     let kinds: BTreeSet<String> = of_pod.into_iter().chain(pod.containers().filter_map(|c| bad(security(c)))).collect();
     let kinds = quote_all(kinds.iter().map(String::as_str));
-    violation("seccompProfile", format!("{} must not set securityContext.seccompProfile.type to {kinds}", who.join(" and ")))
+    violation(
+        "seccompProfile",
+        format!("{} must not set securityContext.seccompProfile.type to {kinds}", who.join(" and ")),
+    )
 }
 
 fn seccomp_baseline(pod: &Pod<'_>) -> Option<Violation> {
@@ -335,7 +355,8 @@ fn seccomp_restricted(pod: &Pod<'_>) -> Option<Violation> {
         return None;
     }
     let who = containers(&names);
-    let detail = format!(r#"pod or {who} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost""#);
+    let detail =
+        format!(r#"pod or {who} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost""#);
     violation("seccompProfile", detail)
 }
 
@@ -369,7 +390,10 @@ fn host_process(pod: &Pod<'_>) -> Option<Violation> {
     if who.is_empty() {
         return None;
     }
-    violation("hostProcess", format!("{} must not set securityContext.windowsOptions.hostProcess=true", who.join(" and ")))
+    violation(
+        "hostProcess",
+        format!("{} must not set securityContext.windowsOptions.hostProcess=true", who.join(" and ")),
+    )
 }
 
 fn escalation(pod: &Pod<'_>) -> Option<Violation> {
@@ -388,9 +412,8 @@ fn restricted_capabilities(pod: &Pod<'_>) -> Option<Violation> {
     if pod.is_windows() {
         return None;
     }
-    let drops_all = |c: &Value| {
-        security(c).path(&["capabilities", "drop"]).items().iter().any(|cap| cap.as_str() == Some("ALL"))
-    };
+    let drops_all =
+        |c: &Value| security(c).path(&["capabilities", "drop"]).items().iter().any(|cap| cap.as_str() == Some("ALL"));
     let names = pod.bad(|c| !drops_all(c));
     let mut what = Vec::new();
     if !names.is_empty() {
@@ -401,7 +424,15 @@ fn restricted_capabilities(pod: &Pod<'_>) -> Option<Violation> {
 }
 
 const VOLUMES: [&str; 9] = [
-    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret",
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
 ];
 
 fn restricted_volumes(pod: &Pod<'_>) -> Option<Violation> {

@@ -127,7 +127,8 @@ impl PodSecurity {
         if found.is_empty() {
             return Ok(());
         }
-        a.warnings.add(format!("existing pods in namespace \"{name}\" violate the new PodSecurity enforce level \"{new}\""));
+        a.warnings
+            .add(format!("existing pods in namespace \"{name}\" violate the new PodSecurity enforce level \"{new}\""));
         for (why, mut pods) in found {
             pods.sort();
             let first = pods.first().map_or("", String::as_str);

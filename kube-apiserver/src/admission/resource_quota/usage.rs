@@ -23,7 +23,11 @@ fn one() -> Quantity {
 pub fn of(a: &Attributes<'_>, object: &Value) -> Amounts {
     let mut out = Amounts::new();
     let plural = &*a.resource.plural;
-    let count = if a.resource.group.is_empty() { format!("count/{plural}") } else { format!("count/{plural}.{}", a.resource.group) };
+    let count = if a.resource.group.is_empty() {
+        format!("count/{plural}")
+    } else {
+        format!("count/{plural}.{}", a.resource.group)
+    };
     out.insert(count, one());
     if !a.resource.group.is_empty() {
         return out;

@@ -39,7 +39,12 @@ pub struct Answer {
 }
 
 /// Asks the webhook; an error is the reason why it could not be asked.
-pub async fn call(objects: &Arc<dyn Objects>, hook: &Value, a: &Attributes<'_>, object: &Value) -> Result<Answer, String> {
+pub async fn call(
+    objects: &Arc<dyn Objects>,
+    hook: &Value,
+    a: &Attributes<'_>,
+    object: &Value,
+) -> Result<Answer, String> {
     let config = hook.get("clientConfig");
     let seconds = hook.get("timeoutSeconds").as_i64().unwrap_or(DEFAULT_TIMEOUT);
     let place = Place::of(config, seconds)?;
@@ -76,7 +81,13 @@ impl Place {
             let port = service.get("port").as_i64().and_then(|p| u16::try_from(p).ok()).unwrap_or(443);
             let host = format!("{name}.{namespace}.svc");
             let path = format!("/{}?{timeout}", text("path").trim_start_matches('/'));
-            return Ok(Self { url: format!("https://{host}:{port}{path}"), host, port, path, service: Some((namespace, name)) });
+            return Ok(Self {
+                url: format!("https://{host}:{port}{path}"),
+                host,
+                port,
+                path,
+                service: Some((namespace, name)),
+            });
         }
         let url = config.get("url").str_or_empty();
         let uri: Uri = url.parse().map_err(|error| format!("could not get REST client: {error}"))?;
@@ -97,7 +108,9 @@ impl Place {
         let host = match &self.service {
             None => self.host.clone(),
             Some((namespace, name)) => {
-                let service = objects.cached(SERVICES, namespace, name).ok_or_else(|| format!("service {} not found", quote(name)))?;
+                let service = objects
+                    .cached(SERVICES, namespace, name)
+                    .ok_or_else(|| format!("service {} not found", quote(name)))?;
                 let spec = service.get("spec");
                 match (spec.get("type").str_or_empty(), spec.get("clusterIP").str_or_empty()) {
                     ("ExternalName", _) => spec.get("externalName").str_or_empty().to_owned(),
@@ -114,7 +127,8 @@ impl Place {
             }
         };
         let trust = TrustRoots::new(roots).map_err(|error| error.to_string())?;
-        let tls = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(trust)).with_no_client_auth();
+        let tls =
+            ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(trust)).with_no_client_auth();
         Ok(Target { hosts: vec![host], port: self.port, tls: Some(Arc::new(tls)), name: Some(self.host.clone()) })
     }
 }
@@ -146,7 +160,9 @@ async fn post(target: &Target, path: &str, review: String) -> Result<Vec<u8>, Fa
             let text = quote(String::from_utf8_lossy(&body).trim());
             format!("an error on the server ({text}) has prevented the request from succeeding")
         }
-        _ => format!("the server responded with the status code {} but did not return more information", status.as_u16()),
+        _ => {
+            format!("the server responded with the status code {} but did not return more information", status.as_u16())
+        }
     }))
 }
 
@@ -166,7 +182,11 @@ fn understand(answer: &[u8], uid: &str) -> Result<Answer, String> {
     }
     let got = response.get("uid").str_or_empty();
     if got != uid {
-        return Err(format!("received invalid webhook response: expected response.uid={}, got {}", quote(uid), quote(got)));
+        return Err(format!(
+            "received invalid webhook response: expected response.uid={}, got {}",
+            quote(uid),
+            quote(got)
+        ));
     }
     let patch = STANDARD.decode(response.get("patch").str_or_empty());
     let patch = patch.map_err(|error| format!("received invalid webhook response: {error}"))?;
@@ -209,13 +229,22 @@ fn review(uid: &str, a: &Attributes<'_>, object: &Value) -> Value {
         ("dryRun", a.dry_run.into()),
         ("options", options(a)),
     ]);
-    let optional = [("subResource", a.subresource), ("requestSubResource", a.subresource), ("name", a.name), ("namespace", a.namespace)];
+    let optional = [
+        ("subResource", a.subresource),
+        ("requestSubResource", a.subresource),
+        ("name", a.name),
+        ("namespace", a.namespace),
+    ];
     for (key, text) in optional {
         if !text.is_empty() {
             request.set(key, text);
         }
     }
-    Value::from([("kind", Value::from("AdmissionReview")), ("apiVersion", "admission.k8s.io/v1".into()), ("request", request)])
+    Value::from([
+        ("kind", Value::from("AdmissionReview")),
+        ("apiVersion", "admission.k8s.io/v1".into()),
+        ("request", request),
+    ])
 }
 
 fn user(a: &Attributes<'_>) -> Value {

@@ -128,7 +128,9 @@ impl Webhooks {
             let failed = |why: String| ApiError::internal(why);
             if object.is_null() {
                 let name = quote(hook.get("name").str_or_empty());
-                return Err(failed(format!("admission webhook {name} attempted to modify the object, which is not supported for this operation")));
+                return Err(failed(format!(
+                    "admission webhook {name} attempted to modify the object, which is not supported for this operation"
+                )));
             }
             *object = patched(a, object, &answer.patch).map_err(failed)?;
         }

@@ -36,7 +36,9 @@ fn matches_rule(hook: &Value, rule: &Value, a: &Attributes<'_>) -> bool {
     }
     let requested = names("apiGroups", &a.resource.group) && names("apiVersions", a.version);
     let exact = hook.get("matchPolicy").as_str() == Some("Exact");
-    requested || (!exact && a.resource.served.iter().any(|s| names("apiGroups", &s.group) && names("apiVersions", &s.version)))
+    requested
+        || (!exact
+            && a.resource.served.iter().any(|s| names("apiGroups", &s.group) && names("apiVersions", &s.version)))
 }
 
 fn names_resource(rule: &Value, a: &Attributes<'_>) -> bool {
@@ -57,7 +59,8 @@ pub async fn match_selectors(
     object: &Value,
     objects: &Arc<dyn Objects>,
 ) -> Result<bool, ApiError> {
-    Ok(match_object(hook.get("objectSelector"), a, object)? && match_namespace(hook.get("namespaceSelector"), a, object, objects).await?)
+    Ok(match_object(hook.get("objectSelector"), a, object)?
+        && match_namespace(hook.get("namespaceSelector"), a, object, objects).await?)
 }
 
 fn selector(value: &Value) -> Result<Option<Selector>, ApiError> {
@@ -85,7 +88,10 @@ async fn match_namespace(
     objects: &Arc<dyn Objects>,
 ) -> Result<bool, ApiError> {
     let Some(selector) = selector(value)? else { return Ok(true) };
-    if is_resource(a, "", "namespaces") && matches!(a.operation, Operation::Create | Operation::Update) && a.subresource.is_empty() {
+    if is_resource(a, "", "namespaces")
+        && matches!(a.operation, Operation::Create | Operation::Update)
+        && a.subresource.is_empty()
+    {
         return Ok(has_labels(&selector, object));
     }
     if a.namespace.is_empty() {

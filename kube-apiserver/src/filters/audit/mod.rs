@@ -42,7 +42,15 @@ pub struct Event {
 
 impl Event {
     /// The event of a request, or `None` if the policy does not want it.
-    pub fn begin(auditor: &Arc<Auditor>, id: &str, uri: &str, user: &UserInfo, info: &RequestInfo, headers: &HeaderMap, peer: &str) -> Option<Self> {
+    pub fn begin(
+        auditor: &Arc<Auditor>,
+        id: &str,
+        uri: &str,
+        user: &UserInfo,
+        info: &RequestInfo,
+        headers: &HeaderMap,
+        peer: &str,
+    ) -> Option<Self> {
         let verdict = auditor.policy.evaluate(user, info);
         if verdict.level == Level::None {
             return None;
@@ -133,8 +141,23 @@ impl Event {
 
 /// Order of the members in upstream's events.
 const ORDER: [&str; 17] = [
-    "kind", "apiVersion", "level", "auditID", "stage", "requestURI", "verb", "user", "impersonatedUser", "sourceIPs",
-    "userAgent", "objectRef", "responseStatus", "requestObject", "responseObject", "requestReceivedTimestamp", "stageTimestamp",
+    "kind",
+    "apiVersion",
+    "level",
+    "auditID",
+    "stage",
+    "requestURI",
+    "verb",
+    "user",
+    "impersonatedUser",
+    "sourceIPs",
+    "userAgent",
+    "objectRef",
+    "responseStatus",
+    "requestObject",
+    "responseObject",
+    "requestReceivedTimestamp",
+    "stageTimestamp",
 ];
 
 fn ordered(fields: &Map<String, Json>, out: &mut String) {
