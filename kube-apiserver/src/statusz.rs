@@ -13,7 +13,13 @@ use crate::body::Body;
 const PATHS: [&str; 7] = ["/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version"];
 /// Versions of the structured answer; the first is current.
 const VERSIONS: [&str; 2] = ["v1beta1", "v1alpha1"];
-const REFUSAL: &str = "only the following media types are accepted: application/json, application/yaml, text/plain";
+/// The Status of a refusal, in the order of fields that Go writes.
+const REFUSAL: &str = concat!(
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#,
+    r#""only the following media types are accepted: application/json, application/yaml, text/plain","#,
+    r#""reason":"NotAcceptable","code":406}"#,
+    "\n",
+);
 
 /// The answer in the form that the client accepts; `started` is when the server was.
 pub fn answer(headers: &HeaderMap, started: Timestamp) -> Response<Body> {
@@ -33,11 +39,7 @@ pub fn answer(headers: &HeaderMap, started: Timestamp) -> Response<Body> {
             return text(started);
         }
     }
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": REFUSAL, "reason": "NotAcceptable", "code": 406,
-    });
-    let mut response = Response::new(Body::full(format!("{status}\n")));
+    let mut response = Response::new(Body::full(REFUSAL));
     *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

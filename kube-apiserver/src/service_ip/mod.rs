@@ -88,6 +88,12 @@ impl Hooks for ServiceHooks {
 }
 
 async fn allocate(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &Value) -> Result<(), ApiError> {
+    // the strategy does so, too, but may run later; addresses the client fixed must be seen here
+    if old.is_null() {
+        normalize::on_create(obj);
+    } else {
+        normalize::on_update(obj, old);
+    }
     let configured = state.allocators.ips.families();
     families::complete(obj, old, &configured).map_err(|errors| invalid(obj, &errors))?;
     let mut changes = Changes::default();
