@@ -6,7 +6,7 @@ use std::process::Stdio;
 use apimachinery::value::Value;
 
 use super::apply::{Patcher, is_conflict};
-use super::create::modified_configuration;
+use super::create::bare_configuration;
 use crate::cli::{Command, FlagSet, Invocation};
 use crate::failure::{Failure, is_not_found, report};
 use crate::options;
@@ -133,11 +133,9 @@ async fn would_be(
         return helper.apply(&info.namespace, &info.name, local, force).await;
     }
     if !exists {
-        let mut object = local.clone();
-        super::create::applied_annotation(&mut object, false);
-        return helper.create(&info.namespace, &object).await;
+        return helper.create(&info.namespace, local).await;
     }
-    let modified = modified_configuration(local);
+    let modified = bare_configuration(local);
     let patcher = Patcher { mapping: info.mapping()?, helper, overwrite: true, force: None };
     let patched = patcher.patch(info, &mut local.clone(), &modified).await;
     patched.map(|(_, object)| object).map_err(|failed| failed.error)

@@ -169,6 +169,12 @@ impl Session {
         }
     }
 
+    fn tell_invalid(&self, info: Option<&Info>) {
+        if let Some(info) = info {
+            self.inv.ctx.err(&format!("error: {} is invalid\n", subject(info)));
+        }
+    }
+
     fn give_up(&self, path: &std::path::Path, text: &str) -> anyhow::Result<()> {
         Err(self.keep(path, anyhow::anyhow!("{text}")))
     }
@@ -188,7 +194,10 @@ impl Session {
             match document {
                 Ok(object) if is_list(&object) => objects.extend(list_items(&object)),
                 Ok(object) => objects.push(object),
-                Err(error) => return Ok(vec![format!("The edited file failed validation: {error}")]),
+                Err(error) => {
+                    self.tell_invalid(infos.first());
+                    return Ok(vec![format!("The edited file failed validation: {error}")]);
+                }
             }
         }
         let mut problems = Vec::new();
@@ -200,16 +209,14 @@ impl Session {
             };
             let Some(at) = originals.iter().position(same) else {
                 problems.push("At least one of apiVersion, kind and name was changed".to_owned());
-                if let Some(info) = infos.first() {
-                    self.inv.ctx.err(&format!("error: {} is invalid\n", subject(info)));
-                }
+                self.tell_invalid(infos.first());
                 continue;
             };
             match self.patch(&infos[at], &originals[at], object).await {
                 Ok(()) => {}
                 Err(error) if has_reason(&error, "Invalid") || has_reason(&error, "BadRequest") => {
                     problems.push(explain(&infos[at], &error));
-                    self.inv.ctx.err(&format!("error: {} is invalid\n", subject(&infos[at])));
+                    self.tell_invalid(Some(&infos[at]));
                 }
                 Err(error) => return Err(error),
             }

@@ -119,6 +119,11 @@ pub(crate) fn modified_configuration(object: &Value) -> String {
     String::from_utf8_lossy(&crate::codec::encode_json(&object)).into_owned()
 }
 
+/// The object as it is compared: without itself in the annotation.
+pub(crate) fn bare_configuration(object: &Value) -> String {
+    configuration_text(object, false)
+}
+
 /// The annotation's text: the object without the annotation, one line.
 fn configuration_text(object: &Value, typed: bool) -> String {
     let mut bare = object.clone();

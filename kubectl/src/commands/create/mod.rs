@@ -17,7 +17,9 @@ mod service;
 mod serviceaccount;
 mod token;
 
-pub(crate) use generate::{LAST_APPLIED, applied_annotation, create_typed, modified_configuration, static_mapping};
+pub(crate) use generate::{
+    LAST_APPLIED, applied_annotation, bare_configuration, create_typed, modified_configuration, static_mapping,
+};
 pub(crate) use poddisruptionbudget::{int_or_string, label_selector};
 pub(crate) use quota::resource_list;
 
