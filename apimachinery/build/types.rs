@@ -241,14 +241,17 @@ fn capitalised(word: &str) -> String {
     chars.next().map(|c| c.to_ascii_uppercase()).into_iter().chain(chars).collect()
 }
 
+/// Kind and type.
+type Pairs<'a> = Vec<(&'a str, &'a str)>;
+
 /// The lines about kinds: `metakinds …` and `kinds GV meta=N …`.
 #[derive(Default)]
 struct KindLines<'a> {
-    meta: Vec<(&'a str, &'a str)>,
-    kinds: Vec<(&'a str, bool, Vec<(&'a str, &'a str)>)>,
+    meta: Pairs<'a>,
+    kinds: Vec<(&'a str, bool, Pairs<'a>)>,
 }
 
-fn pairs<'a>(words: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+fn pairs<'a>(words: &[&'a str]) -> Pairs<'a> {
     words.iter().filter_map(|w| w.split_once(':')).collect()
 }
 

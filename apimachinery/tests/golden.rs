@@ -1,5 +1,7 @@
 //! Every object of the recorded round-trip corpus: JSON and protobuf must come out of each other byte for byte.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::path::{Path, PathBuf};
 
 use apimachinery::codec::json::{self, DecodeOptions};

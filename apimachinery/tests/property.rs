@@ -67,7 +67,7 @@ fn shape(r: &mut Random, s: &Shape, depth: usize) -> Value {
         Shape::MicroTime => Value::from(r.of(&["2020-01-02T03:04:05.123456Z", "1900-01-02T03:04:05.000001Z"])),
         Shape::Duration | Shape::TimeOrMetaDuration => Value::from(r.of(&["0s", "1h", "1.5ms", "-7ns"])),
         Shape::Quantity => Value::from(r.of(QUANTITIES)),
-        Shape::IntOrString => r.of(&[0, 1]).eq(&0).then(|| Value::Int(8080)).unwrap_or(Value::from("50%")),
+        Shape::IntOrString => r.of(&[Some(8080i64), None]).map_or(Value::from("50%"), Value::Int),
         Shape::RawExtension | Shape::Unknown | Shape::FieldsV1 | Shape::Json => Value::Raw(r.of(RAW).into()),
         Shape::SchemaOrBool(ty) => {
             if r.below(2) == 0 {

@@ -1,6 +1,7 @@
 //! The OpenAPI documents that kube-apiserver publishes, made from the tables: v3 by group and version, v2 as one. Texts are our own and
 //! short; everything else is as upstream's. Pure functions: whoever serves them keeps what they return.
 
+pub mod gnostic;
 mod operations;
 mod parameters;
 mod schemas;

@@ -36,7 +36,7 @@ fn render(items: &[PathItem]) -> Value {
     }
     let definitions: Map = closure(names)
         .into_iter()
-        .filter_map(|name| type_by_name(&name).map(|ty| (name.as_str().into(), simplified(schema(ty, None), &name))))
+        .filter_map(|name| type_by_name(&name).map(|ty| (name.as_str().into(), simplified(schema(ty, None)))))
         .collect();
     let mut shared = BTreeMap::new();
     let paths: Map = items.iter().map(|item| (item.path.as_str().into(), path_item(item, &mut shared))).collect();
@@ -52,7 +52,7 @@ fn render(items: &[PathItem]) -> Value {
 }
 
 /// A v3 schema as v2 has it: references stand alone, no defaults, no alternatives.
-fn simplified(schema: Value, name: &str) -> Value {
+fn simplified(schema: Value) -> Value {
     let Value::Map(map) = schema else { return schema };
     let mut out = Map::new();
     for (key, value) in map {
@@ -68,13 +68,10 @@ fn simplified(schema: Value, name: &str) -> Value {
                 out.insert("$ref", definition(value.str_or_empty()));
             }
             ("properties", Value::Map(properties)) => {
-                out.insert(
-                    "properties",
-                    properties.into_iter().map(|(k, v)| (k, simplified(v, name))).collect::<Map>(),
-                );
+                out.insert("properties", properties.into_iter().map(|(k, v)| (k, simplified(v))).collect::<Map>());
             }
             ("items" | "additionalProperties", value) => {
-                out.insert(key, simplified(value, name));
+                out.insert(key, simplified(value));
             }
             (_, value) => {
                 out.insert(key, value);

@@ -99,7 +99,7 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
         "ssn" => SSN.is_match(text),
         "hexcolor" => HEX_COLOR.is_match(text),
         "rgbcolor" => RGB_COLOR.is_match(text),
-        "byte" => !text.is_empty() && text.len() % 4 == 0 && base64::decode(text.as_bytes()).is_ok(),
+        "byte" => !text.is_empty() && text.len().is_multiple_of(4) && base64::decode(text.as_bytes()).is_ok(),
         "date" => is_date(text),
         "datetime" => is_date_time(text),
         "duration" => is_duration(text),
@@ -139,7 +139,7 @@ fn isbn10(text: &str) -> bool {
         c => c.to_digit(10),
     };
     let values: Option<Vec<u32>> = digits.chars().enumerate().map(value).collect();
-    values.is_some_and(|v| v.len() == 10 && (1..).zip(&v).map(|(i, d): (u32, _)| i * d).sum::<u32>() % 11 == 0)
+    values.is_some_and(|v| v.len() == 10 && (1..).zip(&v).map(|(i, d): (u32, _)| i * d).sum::<u32>().is_multiple_of(11))
 }
 
 fn isbn13(text: &str) -> bool {
@@ -155,7 +155,7 @@ fn credit_card(text: &str) -> bool {
         let d = u32::from(c - b'0') * if i % 2 == 1 { 2 } else { 1 };
         if d > 9 { d - 9 } else { d }
     });
-    CREDIT_CARD.is_match(&digits) && luhn.sum::<u32>() % 10 == 0
+    CREDIT_CARD.is_match(&digits) && luhn.sum::<u32>().is_multiple_of(10)
 }
 
 fn is_date(text: &str) -> bool {

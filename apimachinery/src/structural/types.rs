@@ -36,7 +36,7 @@ fn field(name: &str, shape: Shape, meta: FieldMeta) -> Field {
 
 /// A struct type named by name, group, version and kind.
 fn structure(mut fields: Vec<Field>, schema: &Structural, names: [&str; 4]) -> TypeRef {
-    fields.sort_by(|a, b| (*a.json_name).cmp(&*b.json_name));
+    fields.sort_by_cached_key(|f| f.json_name.to_string());
     let by_name: Vec<u16> = (0..fields.len()).map_while(|i| u16::try_from(i).ok()).collect();
     let [name, group, version, kind] = names;
     Ref::Dynamic(Arc::new(Type {

@@ -144,6 +144,7 @@ impl Value {
         self.as_map().is_some_and(|m| m.get(key).is_some())
     }
 
+    #[expect(clippy::should_implement_trait, reason = "indexing that never panics is something else")]
     /// The member number `index`; null if absent or if this is no list.
     pub fn index(&self, index: usize) -> &Value {
         self.items().get(index).unwrap_or(&NULL)
@@ -340,6 +341,12 @@ impl<K: Into<Key>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Value {
     }
 }
 
+/// An empty vector, for the macro below.
+#[doc(hidden)]
+pub fn empty<T>() -> Vec<T> {
+    Vec::new()
+}
+
 /// Builds a [`Value`] as `serde_json::json!` does, by way of a fixed syntax: `value!({"a": 1, "b": [true, null, x]})`.
 /// Keys and values are expressions that convert into [`Key`] and [`Value`].
 #[macro_export]
@@ -347,13 +354,13 @@ macro_rules! value {
     (null) => { $crate::value::Value::Null };
     ([]) => { $crate::value::Value::List(::std::vec::Vec::new()) };
     ([ $($tt:tt)+ ]) => {{
-        let mut list = ::std::vec::Vec::new();
+        let mut list = $crate::value::empty();
         $crate::value!(@list list [] $($tt)+);
         $crate::value::Value::List(list)
     }};
     ({}) => { $crate::value::Value::map() };
     ({ $($tt:tt)+ }) => {{
-        let mut entries = ::std::vec::Vec::new();
+        let mut entries = $crate::value::empty();
         $crate::value!(@map entries $($tt)+);
         $crate::value::Value::Map(entries.into_iter().collect())
     }};
