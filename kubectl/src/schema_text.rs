@@ -283,6 +283,6 @@ mod tests {
     #[test]
     fn lines_are_broken_at_spaces() {
         assert_eq!(wrap(7, "one two three"), "one two\nthree");
-        assert_eq!(wrap(4, "a muchtoolongword b"), "a muchtoolongword\nb");
+        assert_eq!(wrap(4, "a muchtoolongword b"), "a\nmuchtoolongword\nb");
     }
 }

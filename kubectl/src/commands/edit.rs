@@ -216,7 +216,9 @@ impl Session {
                 Ok(()) => {}
                 Err(error) if has_reason(&error, "Invalid") || has_reason(&error, "BadRequest") => {
                     problems.push(explain(&infos[at], &error));
-                    self.tell_invalid(Some(&infos[at]));
+                    if has_reason(&error, "Invalid") {
+                        self.tell_invalid(Some(&infos[at]));
+                    }
                 }
                 Err(error) => return Err(error),
             }
