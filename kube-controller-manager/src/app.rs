@@ -190,7 +190,7 @@ fn shared(
     let root = config.clone().limits(0.0, 0).connect_over(transport.clone()).map_err(AppError::Client)?;
     let identities = if flags.bool("use-service-account-credentials") {
         let clients = ServiceAccountClients::new(root.clone(), config, "kube-system").map_err(AppError::Client)?;
-        Identities::ServiceAccounts(clients)
+        Identities::ServiceAccounts(Box::new(clients))
     } else {
         Identities::Own(Box::new(config.clone()), transport)
     };

@@ -25,7 +25,7 @@ pub(crate) enum Identities {
     /// All act as the daemon's own user, each with its own rate limit.
     Own(Box<ClientConfig>, component_base::client::Transport),
     /// Each acts as a service account in kube-system.
-    ServiceAccounts(ServiceAccountClients),
+    ServiceAccounts(Box<ServiceAccountClients>),
 }
 
 impl Identities {
@@ -49,8 +49,6 @@ impl Shared {
             recorder: Recorder::core(client.clone(), component, ""),
             client,
             informers: self.informers.clone(),
-            flags: Arc::clone(&self.flags),
-            gates: Arc::clone(&self.gates),
             health: Arc::clone(&self.health),
             stop: self.stop.clone(),
             clock: Clock::system(),
@@ -64,8 +62,6 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) recorder: Recorder,
     pub(crate) informers: Informers,
-    pub(crate) flags: Arc<Flags>,
-    pub(crate) gates: Arc<FeatureGates>,
     pub(crate) health: Arc<HealthChecks>,
     pub(crate) stop: Shutdown,
     pub(crate) clock: Clock,

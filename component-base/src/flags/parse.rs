@@ -100,8 +100,7 @@ fn long_flag(flags: &mut Flags, arg: &str, long: &str, rest: &mut Rest<'_>) -> R
 }
 
 fn short_flags(flags: &mut Flags, group: &str, rest: &mut Rest<'_>) -> Result<bool, FlagError> {
-    let mut letters = group.char_indices();
-    while let Some((at, letter)) = letters.next() {
+    for (at, letter) in group.char_indices() {
         let Some(spec) = flags.table.find_short(letter).cloned() else {
             let group = group.to_owned();
             return if letter == 'h' { Ok(true) } else { Err(FlagError::UnknownShort { letter, group }) };

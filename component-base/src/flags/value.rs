@@ -210,7 +210,7 @@ fn pairs(text: &str) -> Result<BTreeMap<String, String>, ValueError> {
     let mut map = BTreeMap::new();
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
         let (key, value) =
-            pair.split_once('=').ok_or_else(|| ValueError(format!("malformed pair, expect string=string")))?;
+            pair.split_once('=').ok_or_else(|| ValueError("malformed pair, expect string=string".to_owned()))?;
         map.insert(key.trim().to_owned(), value.trim().to_owned());
     }
     Ok(map)

@@ -12,9 +12,12 @@ mod job;
 mod namespace;
 mod node_lifecycle;
 mod pod_gc;
+mod protection;
 mod replicaset;
+mod replicationcontroller;
 mod root_ca;
 mod serviceaccount;
+mod statefulset;
 mod taint_eviction;
 mod token;
 mod ttl_after_finished;
@@ -86,13 +89,13 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "persistentvolume-attach-detach-controller", alias: "attachdetach", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "persistentvolume-binder-controller", alias: "persistentvolume-binder", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "persistentvolume-expander-controller", alias: "persistentvolume-expander", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "persistentvolume-protection-controller", alias: "pv-protection", default_on: true, gates: &[], cloud: false, start: None },
-    Descriptor { name: "persistentvolumeclaim-protection-controller", alias: "pvc-protection", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "persistentvolume-protection-controller", alias: "pv-protection", default_on: true, gates: &[], cloud: false, start: Some(protection::start_volumes) },
+    Descriptor { name: "persistentvolumeclaim-protection-controller", alias: "pvc-protection", default_on: true, gates: &[], cloud: false, start: Some(protection::start_claims) },
     Descriptor { name: "pod-garbage-collector-controller", alias: "podgc", default_on: true, gates: &[], cloud: false, start: Some(pod_gc::start) },
     Descriptor { name: "podcertificaterequest-cleaner-controller", alias: "", default_on: true, gates: &["PodCertificateRequest"], cloud: false, start: None },
     Descriptor { name: "podgroup-protection-controller", alias: "", default_on: true, gates: &["GenericWorkload"], cloud: false, start: None },
     Descriptor { name: "replicaset-controller", alias: "replicaset", default_on: true, gates: &[], cloud: false, start: Some(replicaset::start) },
-    Descriptor { name: "replicationcontroller-controller", alias: "replicationcontroller", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "replicationcontroller-controller", alias: "replicationcontroller", default_on: true, gates: &[], cloud: false, start: Some(replicationcontroller::start) },
     Descriptor { name: "resourceclaim-controller", alias: "resource-claim-controller", default_on: true, gates: &["DynamicResourceAllocation"], cloud: false, start: None },
     Descriptor { name: "resourcepoolstatusrequest-controller", alias: "", default_on: true, gates: &["DRAResourcePoolStatus"], cloud: false, start: None },
     Descriptor { name: "resourcequota-controller", alias: "resourcequota", default_on: true, gates: &[], cloud: false, start: None },
@@ -102,7 +105,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "service-lb-controller", alias: "service", default_on: true, gates: &[], cloud: true, start: None },
     Descriptor { name: "serviceaccount-controller", alias: "serviceaccount", default_on: true, gates: &[], cloud: false, start: Some(serviceaccount::start) },
     Descriptor { name: "serviceaccount-token-controller", alias: "serviceaccount-token", default_on: true, gates: &[], cloud: false, start: Some(token::start) },
-    Descriptor { name: "statefulset-controller", alias: "statefulset", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "statefulset-controller", alias: "statefulset", default_on: true, gates: &[], cloud: false, start: Some(statefulset::start) },
     Descriptor { name: "storage-version-migrator-controller", alias: "svm", default_on: true, gates: &[], cloud: false, start: None },
     Descriptor { name: "storageversion-garbage-collector-controller", alias: "storage-version-gc", default_on: true, gates: &["APIServerIdentity", "StorageVersionAPI"], cloud: false, start: None },
     Descriptor { name: "taint-eviction-controller", alias: "", default_on: true, gates: &["SeparateTaintEvictionController"], cloud: false, start: Some(taint_eviction::start) },

@@ -86,21 +86,3 @@ pub(crate) fn from_template(template: &PodTemplateSpec, namespace: &str, owner: 
 pub(crate) fn name_prefix(owner: &str) -> String {
     format!("{owner}-")
 }
-
-/// Sets a condition; the transition time changes with the status alone. Tells whether anything changed.
-pub(crate) fn set_condition(conditions: &mut Vec<PodCondition>, wanted: PodCondition) -> bool {
-    let Some(known) = conditions.iter_mut().find(|known| known.type_ == wanted.type_) else {
-        conditions.push(wanted);
-        return true;
-    };
-    if known.status == wanted.status && known.reason == wanted.reason && known.message == wanted.message {
-        return false;
-    }
-    let since = if known.status == wanted.status {
-        known.last_transition_time.clone()
-    } else {
-        wanted.last_transition_time.clone()
-    };
-    *known = PodCondition { last_transition_time: since, ..wanted };
-    true
-}

@@ -1,7 +1,5 @@
 //! Data-driven tests of Deployment steps, driven to convergence with simulated ReplicaSets.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use component_base::informer::Object as _;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{

@@ -13,6 +13,10 @@ use crate::{pods, services};
 const CAPACITY: usize = 1000;
 
 type PortKey = (String, i32, String, Option<String>);
+/// Address and UID of its pod.
+type AddressKey = (String, String);
+/// An address with the ports that it serves.
+type Served = (EndpointAddress, BTreeSet<PortKey>);
 
 /// Subsets for a Service and the pods that its selector matches.
 pub(super) fn subsets(service: &Service, matching: &[Arc<Pod>]) -> Vec<EndpointSubset> {
@@ -82,7 +86,7 @@ fn port_key(port: &EndpointPort) -> PortKey {
     )
 }
 
-fn address_key(address: &EndpointAddress) -> (String, String) {
+fn address_key(address: &EndpointAddress) -> AddressKey {
     let uid = address.target_ref.as_ref().and_then(|target| target.uid.clone());
     (address.ip.clone(), uid.unwrap_or_default())
 }
@@ -91,7 +95,7 @@ fn address_key(address: &EndpointAddress) -> (String, String) {
 /// not ready for the same port counts as not ready.
 pub(super) fn repack(subsets: &[EndpointSubset]) -> Vec<EndpointSubset> {
     let mut ports: BTreeMap<PortKey, EndpointPort> = BTreeMap::new();
-    let mut by_address: BTreeMap<((String, String), bool), (EndpointAddress, BTreeSet<PortKey>)> = BTreeMap::new();
+    let mut by_address: BTreeMap<(AddressKey, bool), Served> = BTreeMap::new();
     for subset in subsets {
         let keys: Vec<PortKey> = subset.ports.iter().flatten().map(port_key).collect();
         for port in subset.ports.iter().flatten() {

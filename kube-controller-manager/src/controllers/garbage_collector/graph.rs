@@ -216,7 +216,7 @@ mod tests {
             name: Some(uid.into()),
             owner_references: Some(owners.iter().map(reference).collect()),
             finalizers: Some(finalizers.iter().map(|text| (*text).to_owned()).collect()),
-            deletion_timestamp: deleting.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: deleting.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
             ..ObjectMeta::default()
         }
     }

@@ -86,7 +86,7 @@ mod tests {
         let mut pod = Pod::default();
         pod.metadata.name = Some(name.into());
         pod.metadata.creation_timestamp = jiff::Timestamp::from_second(1000 - age).ok().map(Time);
-        pod.metadata.deletion_timestamp = deleting.then(|| Time(jiff::Timestamp::UNIX_EPOCH));
+        pod.metadata.deletion_timestamp = deleting.then_some(Time(jiff::Timestamp::UNIX_EPOCH));
         pod.spec = Some(PodSpec { node_name: Some(node.into()), ..PodSpec::default() });
         pod.status = Some(PodStatus { phase: Some(phase.into()), ..PodStatus::default() });
         Arc::new(pod)
