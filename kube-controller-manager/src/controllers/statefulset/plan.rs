@@ -173,7 +173,13 @@ impl Step<'_> {
             i32::try_from(number).unwrap_or(i32::MAX)
         };
         let some = |number: i32| (number != 0).then_some(number);
-        let counts = |pod: &Pod| !pod.is_deleting() && !pods::phase(pod).is_empty();
+        // A pod that this step deletes counts no more: the next one in its place is made by these numbers.
+        let goes = |pod: &Pod| {
+            self.actions
+                .iter()
+                .any(|action| matches!(action, Action::Delete { pod: gone, .. } if gone.uid() == pod.uid()))
+        };
+        let counts = |pod: &Pod| !pod.is_deleting() && !pods::phase(pod).is_empty() && !goes(pod);
         status.replicas = count(&|_| true);
         let ready = count(&|pod| pods::phase(pod) == "Running" && pods::is_ready(pod));
         status.ready_replicas = some(ready);
