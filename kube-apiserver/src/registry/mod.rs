@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod apiregistration;
+pub mod autoscaling;
 pub mod certificates;
 pub mod columns;
 pub mod core;
@@ -80,6 +81,7 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("apps", "deployments") => &workloads::apps::Deployments,
         ("apps", "replicasets") => &workloads::apps::ReplicaSets,
         ("apps", "statefulsets") => &workloads::stateful_sets::StatefulSets,
+        ("autoscaling", "horizontalpodautoscalers") => &autoscaling::Autoscalers,
         ("batch", "cronjobs") => &workloads::cron_jobs::CronJobs,
         ("batch", "jobs") => &workloads::jobs::Jobs,
         ("certificates.k8s.io", "certificatesigningrequests") => &certificates::SigningRequests,

@@ -3,9 +3,11 @@
 //! upstream: pkg/registry/core/pod/strategy.go
 
 use apimachinery::field::Errors;
+use apimachinery::names;
 use apimachinery::value::{Cursor, Value};
 
 use crate::registry::core::pod_spec::{self, Rules};
+use crate::registry::core::pod_updates;
 use crate::registry::ordinary;
 use crate::registry::pod_resources::qos_class;
 use crate::registry::strategy::{DeleteOptions, RequestContext, Strategy};
@@ -61,12 +63,37 @@ impl Strategy for Pods {
         pod_spec::new_pod(obj, Rules::pod(), errs);
     }
 
-    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
-        pod_spec::warnings::of_pod(obj)
+    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        pod_updates::update(obj, old, errs);
     }
 
-    fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>) -> Vec<String> {
-        pod_spec::warnings::of_pod(obj)
+    fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        pod_updates::status(obj, old, errs);
+    }
+
+    fn validate_subresource_update(
+        &self,
+        subresource: &str,
+        cx: &RequestContext,
+        obj: Cursor<'_>,
+        old: Cursor<'_>,
+        errs: &mut Errors,
+    ) {
+        match subresource {
+            "ephemeralcontainers" => pod_updates::ephemeral_containers(obj, old, errs),
+            "resize" => pod_updates::resize(obj, old, errs),
+            _ => self.validate_update(cx, obj, old, errs),
+        }
+    }
+
+    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
+        let wrong = names::dns1123_label(obj.field("metadata").field("name").str());
+        let mut warnings = Vec::new();
+        if !wrong.is_empty() {
+            warnings.push(format!("metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]", wrong.join(" ")));
+        }
+        warnings.extend(pod_spec::warnings::of_pod(obj));
+        warnings
     }
 
     fn grace_period(&self, obj: &Value, options: &DeleteOptions) -> Option<i64> {

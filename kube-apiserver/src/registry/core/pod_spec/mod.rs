@@ -30,7 +30,7 @@ use apimachinery::value::Cursor;
 pub use affinity::node_selector_term;
 pub use annotations::{changes as annotation_changes, pod as pod_annotations};
 pub use claim_template::claim_spec;
-pub use resources::{container_resources, quantity_of};
+pub use resources::{container_resource_name, container_resources, quantity_of};
 pub use tolerations::{kept_tolerations, tolerations};
 
 use crate::registry::validation::{in_range, none_or_named, required, required_one_of};

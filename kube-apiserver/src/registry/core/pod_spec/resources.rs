@@ -57,7 +57,7 @@ fn resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) -> bool {
 }
 
 /// upstream: validateContainerResourceName
-fn container_resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) {
+pub fn container_resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) {
     resource_name(place, name, errs);
     if !name.contains('/') {
         if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {
