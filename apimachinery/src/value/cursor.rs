@@ -139,15 +139,8 @@ impl<'a> Cursor<'a> {
         path.unwrap_or_else(|| Path::root(""))
     }
 
-    /// The same place seen as part of `other`, if `other` is the value at the same path of another tree.
-    pub fn at(self, other: &'a Value) -> Cursor<'a> {
-        let mut value = other;
-        for (name, kind) in self.names.iter().zip(self.kinds).take(usize::from(self.depth)) {
-            value = match kind {
-                FIELD | KEY => value.get(name),
-                index => value.index(index as usize),
-            };
-        }
+    /// The same place with another value: for paths that are not where the value is.
+    pub fn at(self, value: &'a Value) -> Cursor<'a> {
         Cursor { value, ..self }
     }
 }

@@ -12,6 +12,7 @@ pub mod defaulting;
 pub mod discovery_slices;
 pub mod errors;
 pub mod flow_control_group;
+pub mod internal_json;
 pub mod networking;
 pub mod ordinary;
 pub mod pod_resources;

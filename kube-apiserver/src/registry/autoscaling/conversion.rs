@@ -284,7 +284,8 @@ fn text(value: &Value) -> String {
             let rank = |key: &str| ORDER.iter().position(|known| *known == key).unwrap_or(ORDER.len());
             let mut entries: Vec<(&str, &Value)> = map.iter().collect();
             entries.sort_by_key(|(key, _)| (rank(key), *key));
-            let entries = entries.iter().map(|(key, value)| format!("{}:{}", json_value(&Value::str(*key)), text(value)));
+            let entries =
+                entries.iter().map(|(key, value)| format!("{}:{}", json_value(&Value::str(*key)), text(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
         }
         other => json_value(other),

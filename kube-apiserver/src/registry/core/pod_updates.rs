@@ -8,7 +8,8 @@ use apimachinery::names;
 use apimachinery::quote::quote;
 use apimachinery::value::{Cursor, Value};
 
-use crate::registry::core::pod_spec::{self, Rules, annotation_changes, kept_tolerations, pod_itself};
+use crate::registry::core::pod_spec::{Rules, annotation_changes, kept_tolerations, pod_itself};
+use crate::registry::internal_json::shown_struct;
 use crate::registry::validation::{immutable, legacy_ip, named, shown};
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -75,11 +76,7 @@ fn annotations(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     let (new_annotations, old_annotations) = (of(pod), of(old));
     let place = pod.field("metadata").field("annotations");
     let path = place.path();
-    annotation_changes(
-        Cursor::with_base(&new_annotations, &path),
-        Cursor::with_base(&old_annotations, &path),
-        errs,
-    );
+    annotation_changes(Cursor::with_base(&new_annotations, &path), Cursor::with_base(&old_annotations, &path), errs);
 }
 
 fn copy(to: &mut Value, from: &Value, field: &str) {
@@ -142,7 +139,7 @@ fn node_affinity(new: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         let keeps = lists.iter().all(|(list, before)| list.value().items().starts_with(before.value().items()));
         if (was_empty && grows) || !keeps {
             let why = "only additions are allowed (no mutations or deletions)";
-            errs.invalid(term, pod_spec::shown_struct(term), why);
+            errs.invalid(term, shown_struct(term, "io.k8s.api.core.v1.NodeSelectorTerm"), why);
         }
     }
 }
@@ -229,7 +226,9 @@ pub fn resize(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     };
     let differs = ["containers", "initContainers"].iter().any(|list| {
         let pairs = spec.field(list).list().zip(old_spec.field(list).list());
-        pairs.map(|(new, old)| (new.field("resources"), old.field("resources"))).any(|(new, old)| others(new) != others(old))
+        pairs
+            .map(|(new, old)| (new.field("resources"), old.field("resources")))
+            .any(|(new, old)| others(new) != others(old))
     });
     if differs {
         errs.forbidden(spec, "only cpu and memory resources are mutable");

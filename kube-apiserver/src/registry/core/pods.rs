@@ -16,13 +16,13 @@ use crate::registry::strategy::{DeleteOptions, RequestContext, Strategy};
 pub struct Pods;
 
 impl Strategy for Pods {
-    fn prepare_create(&self, _cx: &RequestContext, obj: &mut Value) {
+    fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
         obj.set_path(&["metadata", "generation"], Value::Int(1));
         let mut status = Value::map();
         status.set("phase", "Pending");
         status.set("qosClass", qos_class(obj.get("spec")));
         if !obj.path(&["spec", "schedulingGates"]).items().is_empty() {
-            status.set("conditions", Value::List(vec![gated_condition()]));
+            status.set("conditions", Value::List(vec![gated_condition(cx)]));
         }
         obj.set("status", status);
         merge_label_keys(obj);
@@ -134,8 +134,9 @@ fn bump_generation(obj: &mut Value, old: &Value) {
     }
 }
 
-fn gated_condition() -> Value {
+fn gated_condition(cx: &RequestContext) -> Value {
     let mut condition = Value::map();
+    condition.set("lastTransitionTime", cx.now_text());
     condition.set("type", "PodScheduled");
     condition.set("status", "False");
     condition.set("reason", "SchedulingGated");

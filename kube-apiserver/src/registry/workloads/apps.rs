@@ -1,7 +1,7 @@
 //! Deployments, replica sets, and the revisions that controllers keep.
 //! upstream: pkg/apis/apps/validation/validation.go, pkg/registry/apps/{deployment,replicaset,controllerrevision}
 
-use apimachinery::field::{BadValue, Errors};
+use apimachinery::field::Errors;
 use apimachinery::value::{Cursor, Value};
 
 use super::rolling::{amount, int_or_percent, not_all};
@@ -10,6 +10,7 @@ use super::{
     template_warnings,
 };
 use crate::registry::core::pod_spec::Rules;
+use crate::registry::internal_json::shown_struct;
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{immutable, not_negative};
@@ -112,7 +113,11 @@ fn deployment(spec: Cursor<'_>, rules: Rules, errs: &mut Errors) {
             }
             not_all(missing, errs);
         }
-        _ => errs.not_supported(strategy, strategy_shown(strategy), ["Recreate", "RollingUpdate"]),
+        _ => errs.not_supported(
+            strategy,
+            shown_struct(strategy, "io.k8s.api.apps.v1.DeploymentStrategy"),
+            ["Recreate", "RollingUpdate"],
+        ),
     }
     not_negative(spec.field("minReadySeconds"), errs);
     not_negative(spec.field("revisionHistoryLimit"), errs);
@@ -123,11 +128,6 @@ fn deployment(spec: Cursor<'_>, rules: Rules, errs: &mut Errors) {
             errs.invalid(deadline, deadline.i64(), "must be greater than minReadySeconds");
         }
     }
-}
-
-/// A strategy of updates as a message shows it.
-pub(super) fn strategy_shown(strategy: Cursor<'_>) -> BadValue {
-    crate::registry::core::pod_spec::shown_struct(strategy)
 }
 
 impl Strategy for ReplicaSets {

@@ -5,10 +5,10 @@ use apimachinery::field::Errors;
 use apimachinery::selector::label::{self, Selector, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
-use super::apps::strategy_shown;
 use super::rolling::{amount, int_or_percent, not_all};
 use super::{collisions, counters, keep_spec, matching_labels, runs_for_ever, template_warnings};
 use crate::registry::core::pod_spec::{self, Rules};
+use crate::registry::internal_json::shown_struct;
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{immutable, not_negative};
@@ -121,6 +121,10 @@ fn update_strategy(strategy: Cursor<'_>, errs: &mut Errors) {
                 _ => {}
             }
         }
-        _ => errs.not_supported(strategy, strategy_shown(strategy), ["RollingUpdate", "OnDelete"]),
+        _ => errs.not_supported(
+            strategy,
+            shown_struct(strategy, "io.k8s.api.apps.v1.DaemonSetUpdateStrategy"),
+            ["RollingUpdate", "OnDelete"],
+        ),
     }
 }

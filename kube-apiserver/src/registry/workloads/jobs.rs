@@ -8,6 +8,7 @@ use apimachinery::value::{Cursor, Value};
 
 use super::{changed, failure_policy, job_status, keep_spec, matching_labels, name_warnings, template_warnings};
 use crate::registry::core::pod_spec::{self, Rules};
+use crate::registry::internal_json::shown_struct;
 use crate::registry::ordinary;
 use crate::registry::strategy::{DefaultPropagation, RequestContext, Strategy};
 use crate::registry::validation::{immutable, none_or_one_of, not_negative};
@@ -48,7 +49,8 @@ impl Strategy for Jobs {
         let labels = old_spec.field("template").field("metadata").field("labels");
         let labelled = [NAME_LABELS[1], UID_LABELS[1]].iter().all(|label| labels.value().has(label));
         job(obj, rules, selector_rules, labelled, errs);
-        // Upstream checks the spec twice; the duplicates do not show.
+        // Upstream checks the spec twice, and tells each cause twice.
+        selected_spec(obj.field("spec"), rules, selector_rules, errs);
         changes(obj, old, errs);
     }
 
@@ -119,6 +121,19 @@ fn is_indexed(spec: Cursor<'_>) -> bool {
 fn job(obj: Cursor<'_>, rules: Rules, selector_rules: SelectorRules, labelled: bool, errs: &mut Errors) {
     let (spec, name) = (obj.field("spec"), obj.field("metadata").field("name"));
     generated_selector(obj, labelled, errs);
+    selected_spec(spec, rules, selector_rules, errs);
+    let completions = spec.field("completions").i64();
+    if is_indexed(spec) && completions > 0 {
+        let host = format!("{}-{}", name.str(), completions - 1);
+        if !names::dns1123_label(&host).is_empty() {
+            let why = format!("will not able to create pod with invalid DNS label: {host}");
+            errs.invalid(name, name.str(), why);
+        }
+    }
+}
+
+/// upstream: ValidateJobSpec
+fn selected_spec(spec: Cursor<'_>, rules: Rules, selector_rules: SelectorRules, errs: &mut Errors) {
     job_spec(spec, rules, errs);
     let selector = spec.field("selector");
     match selector.exists() {
@@ -127,14 +142,6 @@ fn job(obj: Cursor<'_>, rules: Rules, selector_rules: SelectorRules, labelled: b
     }
     if let Ok(parsed) = Selector::from_value(selector.value()) {
         matching_labels(spec.field("template"), &parsed, errs);
-    }
-    let completions = spec.field("completions").i64();
-    if is_indexed(spec) && completions > 0 {
-        let host = format!("{}-{}", name.str(), completions - 1);
-        if !names::dns1123_label(&host).is_empty() {
-            let why = format!("will not able to create pod with invalid DNS label: {host}");
-            errs.invalid(name, name.str(), why);
-        }
     }
 }
 
@@ -213,7 +220,11 @@ pub(super) fn job_spec(spec: Cursor<'_>, rules: Rules, errs: &mut Errors) {
     }
     let success = spec.field("successPolicy");
     if success.exists() && !is_indexed(spec) {
-        errs.invalid(success, pod_spec::shown_struct(success), "requires indexed completion mode");
+        errs.invalid(
+            success,
+            shown_struct(success, "io.k8s.api.batch.v1.SuccessPolicy"),
+            "requires indexed completion mode",
+        );
     } else if success.exists() {
         failure_policy::success(spec, errs);
     }
@@ -247,7 +258,7 @@ fn indexed(spec: Cursor<'_>, errs: &mut Errors) {
         errs.required(completions, "when completion mode is Indexed");
     }
     limited(parallelism, MAX_PARALLELISM, " when completion mode is Indexed", errs);
-    if completions.exists() && max_failed.i64() > completions.i64() {
+    if completions.exists() && max_failed.exists() && max_failed.i64() > completions.i64() {
         errs.invalid(max_failed, max_failed.i64(), "must be less than or equal to completions");
     }
     limited(max_failed, MAX_FAILED, "", errs);

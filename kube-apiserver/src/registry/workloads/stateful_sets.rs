@@ -9,13 +9,13 @@ use apimachinery::object_meta::validate_annotations;
 use apimachinery::selector::label::{Selector, validate_labels};
 use apimachinery::value::{Cursor, Value};
 
-use super::apps::strategy_shown;
 use super::rolling::{amount, int_or_percent, not_all};
 use super::{
     at_most, changed, collisions, counters, keep_spec, matching_labels, required_selector, runs_for_ever,
     template_warnings,
 };
 use crate::registry::core::pod_spec::{self, Rules};
+use crate::registry::internal_json::shown_struct;
 use crate::registry::ordinary;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
 use crate::registry::validation::{none_or_named, not_negative, one_of, shown};
@@ -42,12 +42,14 @@ impl Strategy for StatefulSets {
     fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
         ordinary::prepare_create(cx, obj);
         obj.remove_path(&MAX_UNAVAILABLE);
+        name_claims(obj);
     }
 
     fn prepare_update(&self, cx: &RequestContext, obj: &mut Value, old: &Value) {
         if old.path(&MAX_UNAVAILABLE).is_null() {
             obj.remove_path(&MAX_UNAVAILABLE);
         }
+        name_claims(obj);
         ordinary::prepare_update(cx, obj, old);
     }
 
@@ -134,6 +136,16 @@ fn history_warning(spec: Cursor<'_>) -> Option<String> {
     (spec.field("revisionHistoryLimit").i64() < 0).then(|| TEXT.to_owned())
 }
 
+/// Claims within a set are objects of their own.
+fn name_claims(obj: &mut Value) {
+    if let Some(Value::List(claims)) = obj.path_mut(&["spec", "volumeClaimTemplates"]) {
+        for claim in claims {
+            claim.set("apiVersion", "v1");
+            claim.set("kind", "PersistentVolumeClaim");
+        }
+    }
+}
+
 /// upstream: ValidateStatefulSetSpec
 fn stateful_set(spec: Cursor<'_>, rules: Rules, leniency: Leniency, errs: &mut Errors) {
     let management = spec.field("podManagementPolicy");
@@ -217,7 +229,11 @@ fn update_strategy(strategy: Cursor<'_>, errs: &mut Errors) {
     match strategy.field("type").str() {
         "" => errs.required(strategy, ""),
         "OnDelete" if rolling.exists() => {
-            errs.invalid(rolling, strategy_shown(rolling), "only allowed for updateStrategy 'RollingUpdate'");
+            errs.invalid(
+                rolling,
+                shown_struct(rolling, "io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy"),
+                "only allowed for updateStrategy 'RollingUpdate'",
+            );
         }
         "OnDelete" => {}
         "RollingUpdate" => {
@@ -231,6 +247,10 @@ fn update_strategy(strategy: Cursor<'_>, errs: &mut Errors) {
                 not_all(missing, errs);
             }
         }
-        _ => errs.invalid(strategy, strategy_shown(strategy), "must be 'RollingUpdate' or 'OnDelete'"),
+        _ => errs.invalid(
+            strategy,
+            shown_struct(strategy, "io.k8s.api.apps.v1.StatefulSetUpdateStrategy"),
+            "must be 'RollingUpdate' or 'OnDelete'",
+        ),
     }
 }

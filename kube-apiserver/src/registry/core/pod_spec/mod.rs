@@ -232,11 +232,6 @@ pub fn pod_spec(spec: Cursor<'_>, meta: Cursor<'_>, rules: Rules, errs: &mut Err
     env::files(spec, errs);
 }
 
-/// A struct as a message shows it: the JSON of upstream's internal type.
-pub fn shown_struct(place: Cursor<'_>) -> apimachinery::field::BadValue {
-    crate::registry::validation::shown(place.value())
-}
-
 /// Complains about each of the fields that is absent.
 pub(super) fn required_all(place: Cursor<'_>, fields: &[&'static str], errs: &mut Errors) {
     fields.iter().for_each(|field| required(place.field(field), errs));

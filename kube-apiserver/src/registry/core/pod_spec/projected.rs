@@ -8,9 +8,10 @@ use apimachinery::quote::quote;
 use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::Cursor;
 
+use super::Rules;
 use super::mounts::not_reserved;
 use super::volumes::{downward_api_file, key_to_path, mode};
-use super::{Rules, shown_struct};
+use crate::registry::internal_json::shown_struct;
 use crate::registry::validation::{one_of, required};
 
 /// upstream: validateProjectedVolumeSource
@@ -113,7 +114,11 @@ fn trust_bundle<'a>(source: Cursor<'a>, paths: &mut Paths<'a>, _rules: Rules, er
     let (name, signer) = (source.field("name"), source.field("signerName"));
     let (selector, path) = (source.field("labelSelector"), source.field("path"));
     match (name.exists(), signer.exists()) {
-        (true, true) => errs.invalid(source, shown_struct(source), "only one of name and signerName may be used"),
+        (true, true) => errs.invalid(
+            source,
+            shown_struct(source, "io.k8s.api.core.v1.ClusterTrustBundleProjection"),
+            "only one of name and signerName may be used",
+        ),
         (true, false) => {
             if name.is_empty() {
                 errs.required(name, "must be a valid object name");

@@ -8,7 +8,8 @@ use apimachinery::object_meta::NOT_NEGATIVE;
 use apimachinery::quantity::Quantity;
 use apimachinery::value::Cursor;
 
-use super::{Scope, shown_struct};
+use super::Scope;
+use crate::registry::internal_json::shown_struct;
 use crate::registry::pod_resources::{aggregate, is_huge_page, is_native, is_overcommit_allowed, is_pod_level};
 use crate::registry::validation::{named, none_or_named};
 
@@ -284,11 +285,11 @@ pub(super) fn claims(list: Cursor<'_>, meta: Cursor<'_>, errs: &mut Errors) {
         match (one.exists(), template.exists()) {
             (true, true) => {
                 let why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                errs.invalid(claim, shown_struct(claim), why);
+                errs.invalid(claim, shown_struct(claim, "io.k8s.api.core.v1.PodResourceClaim"), why);
             }
             (false, false) => {
                 let why = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-                errs.invalid(claim, shown_struct(claim), why);
+                errs.invalid(claim, shown_struct(claim, "io.k8s.api.core.v1.PodResourceClaim"), why);
             }
             _ => {}
         }

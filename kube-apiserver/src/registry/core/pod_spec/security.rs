@@ -7,7 +7,8 @@ use apimachinery::names;
 use apimachinery::value::Cursor;
 
 use super::mounts::descending;
-use super::{Scope, all_containers, shown_struct, windows};
+use super::{Scope, all_containers, windows};
+use crate::registry::internal_json::shown_struct;
 use crate::registry::validation::{none_or_one_of, one_of};
 
 const LOCALHOST_ONLY: &str = "can only be set when seccomp type is Localhost";
@@ -114,11 +115,11 @@ pub(super) fn container(context: Cursor<'_>, scope: &Scope<'_>, errs: &mut Error
     if context.field("allowPrivilegeEscalation").opt_bool() == Some(false) {
         if context.field("privileged").bool() {
             let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-            errs.invalid(context, shown_struct(context), why);
+            errs.invalid(context, shown_struct(context, "io.k8s.api.core.v1.SecurityContext"), why);
         }
         for _ in context.field("capabilities").field("add").list().filter(|c| c.str() == "CAP_SYS_ADMIN") {
             let why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-            errs.invalid(context, shown_struct(context), why);
+            errs.invalid(context, shown_struct(context, "io.k8s.api.core.v1.SecurityContext"), why);
         }
     }
     windows::options(context.field("windowsOptions"), errs);
@@ -139,7 +140,7 @@ fn seccomp(profile: Cursor<'_>, errs: &mut Errors) {
     match (kind.str(), local.exists()) {
         ("Localhost", false) => errs.required(local, "must be set when seccomp type is Localhost"),
         ("Localhost", true) => descending(local, errs),
-        (_, true) => errs.invalid(local, shown_struct(profile), LOCALHOST_ONLY),
+        (_, true) => errs.invalid(local, shown_struct(profile, "io.k8s.api.core.v1.SeccompProfile"), LOCALHOST_ONLY),
         (_, false) => {}
     }
 }

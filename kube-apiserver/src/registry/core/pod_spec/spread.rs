@@ -59,8 +59,8 @@ pub fn match_label_keys(holder: Cursor<'_>, errs: &mut Errors) {
     // The keys were merged into the expressions already, so only one that occurs a second time is the client's.
     let mut selected: HashSet<&str> = selector.field("matchLabels").map().map(|(key, _)| key).collect();
     for key in selector.field("matchExpressions").list().map(|e| e.field("key").str()) {
-        let index = matching.list().enumerate().filter(|(_, k)| k.str() == key).last().map(|(index, _)| index);
-        if let Some(index) = index
+        let found = matching.list().enumerate().rfind(|(_, matched)| matched.str() == key);
+        if let Some((index, _)) = found
             && selected.contains(key)
         {
             errs.invalid(holder.index(index), key, "exists in both matchLabelKeys and labelSelector");
