@@ -167,7 +167,8 @@ fn garbage(containers: &[Container], sandboxes: &[PodSandbox], known: &BTreeSet<
         let Some(uid) = sandbox.labels.get(labels::POD_UID) else { continue };
         let ready = sandbox.state() == PodSandboxState::SandboxReady;
         let is_newest = newest.get(uid.as_str()).is_some_and(|newest| newest.id == sandbox.id);
-        if !ready && !used_sandboxes.contains(&sandbox.id) && !(known.contains(uid) && is_newest) {
+        let needed = ready || used_sandboxes.contains(&sandbox.id) || (is_newest && known.contains(uid));
+        if !needed {
             out.sandboxes.push(sandbox.id.clone());
         }
     }

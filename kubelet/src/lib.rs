@@ -11,9 +11,11 @@
 mod certificates;
 mod collect;
 mod events;
+mod eviction;
 mod http;
 mod images;
 mod logs;
+mod metrics;
 mod node;
 mod objects;
 mod options;

@@ -22,9 +22,11 @@ use tokio::sync::mpsc;
 use crate::certificates::{ClientIdentity, client_identity, renew_forever, serve_from_requests};
 use crate::collect::Collector;
 use crate::events::Events;
+use crate::eviction::Evictor;
 use crate::images::Images;
 use crate::images::collect::{CollectPolicy, ImageCollector};
 use crate::logs::{RotationPolicy, Rotator};
+use crate::metrics;
 use crate::node::{self, NodeFacts, Reporter, Reservations, RuntimeState};
 use crate::objects::Objects;
 use crate::options::{Configuration, FLAGS, Options};
@@ -104,6 +106,9 @@ async fn run(flags: Flags) -> Result<(), BoxError> {
     start_housekeeping(&options, &workers, &stop)?;
     let reporter = reporter(&options, &node, &workers, &health, state).await?;
     let addresses = reporter.facts.addresses.clone();
+    let evictor = Evictor::new(workers.clone(), Arc::clone(&reporter.pressure));
+    task::spawn("eviction", evictor.run(stop.clone()));
+    metrics::NODE_NAME.with_label_values(&[node.as_str()]).set(1.0);
     // Addresses and resources of the node must be known before the first pod starts.
     let first = reporter.status(&[]).await;
     if let Some(api) = api.as_ref() {
@@ -357,6 +362,8 @@ async fn reporter(
         relist: Arc::clone(health),
         runtime: state,
         pressure: Arc::default(),
+        seen: Mutex::default(),
+        transition: config.eviction_pressure_transition_period.0,
         images_max: config.node_status_max_images,
         interval: config.node_status_update_frequency.0,
         report_interval: config.node_status_report_frequency.0,
@@ -397,7 +404,6 @@ fn start_housekeeping(options: &Options, workers: &Workers, stop: &Shutdown) -> 
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "called once, with what was just built")]
 async fn serve(
     options: &Options,
     node: &str,

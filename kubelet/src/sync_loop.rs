@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::collect::Collector;
+use crate::metrics;
 use crate::pod::workers::Workers;
 use crate::runtime::relist::Snapshot;
 use crate::sources::{Desired, PodSet, SourceName};
@@ -99,9 +100,13 @@ impl SyncLoop {
     }
 
     async fn look(&mut self) {
-        match Snapshot::take(self.workers.machinery().runtime.as_ref()).await {
+        let timer = metrics::RELIST_SECONDS.with_label_values::<&str>(&[]).start_timer();
+        let snapshot = Snapshot::take(self.workers.machinery().runtime.as_ref()).await;
+        drop(timer);
+        match snapshot {
             Ok(snapshot) => {
                 self.health.touch();
+                snapshot.count();
                 for uid in snapshot.changed_since(&self.snapshot) {
                     self.workers.wake(&uid);
                 }

@@ -7,7 +7,7 @@ mod request;
 mod serving;
 mod store;
 
-pub use client::{ClientIdentity, IdentityError, client_identity, renew_forever};
+pub use client::{ClientIdentity, client_identity, renew_forever};
 pub use serving::serve_from_requests;
 
 use std::time::Duration;

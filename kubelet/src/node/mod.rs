@@ -16,4 +16,4 @@ pub use lease::keep as keep_lease;
 pub use object::{NodeFacts, plain_version};
 pub use register::register;
 pub use report::{Reporter, RuntimeState};
-pub use resources::{NodeResources, Reservations};
+pub use resources::Reservations;

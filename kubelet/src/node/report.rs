@@ -58,6 +58,10 @@ pub struct Reporter {
     pub runtime: Arc<RuntimeState>,
     /// What the node runs short of, for others.
     pub pressure: Arc<Mutex<Pressure>>,
+    /// When each kind of pressure was seen last.
+    pub seen: Mutex<[Option<Instant>; 3]>,
+    /// How long a condition of pressure stays.
+    pub transition: Duration,
     /// Most images in the status, -1 for all.
     pub images_max: i32,
     /// How often the status is measured.
@@ -75,6 +79,7 @@ impl Reporter {
         let measured = self.measure(disk).await;
         let pressure = Pressure::of(&self.thresholds, &measured);
         *self.pressure.lock() = pressure;
+        let pressure = self.hold(pressure);
         let amounts = |list: BTreeMap<String, String>| {
             Some(list.into_iter().map(|(name, amount)| (name, Quantity(amount))).collect())
         };
@@ -89,6 +94,22 @@ impl Reporter {
             node_info: Some(self.facts.system_info()),
             ..NodeStatus::default()
         }
+    }
+
+    /// A condition stays for a while after the pressure is gone, or pods would come and go.
+    fn hold(&self, now: Pressure) -> Pressure {
+        let mut seen = self.seen.lock();
+        let mut held = |index: usize, pressed: bool| {
+            let last = seen.get_mut(index)?;
+            if pressed {
+                *last = Some(Instant::now());
+            }
+            *last
+        };
+        let mut holds = |index: usize, pressed: bool| {
+            held(index, pressed).is_some_and(|at| at.elapsed() < self.transition || pressed)
+        };
+        Pressure { memory: holds(0, now.memory), disk: holds(1, now.disk), pids: holds(2, now.pids) }
     }
 
     fn share(&self, resources: &NodeResources) {
@@ -168,6 +189,9 @@ impl Reporter {
             None => {
                 let node = nodes.get(&self.facts.name).await?;
                 *self.cx.node.labels.lock() = node.metadata.labels;
+                if let Some(cidr) = node.spec.and_then(|spec| spec.pod_cidr) {
+                    self.tell_pod_cidr(&cidr).await;
+                }
                 node.status.and_then(|status| status.conditions).unwrap_or_default()
             }
         };
@@ -180,6 +204,12 @@ impl Reporter {
         let patch = json!({ "status": status });
         nodes.patch_status(&self.facts.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         Ok(Some(status))
+    }
+
+    async fn tell_pod_cidr(&self, cidr: &str) {
+        if let Err(error) = self.cx.runtime.update_pod_cidr(cidr).await {
+            tracing::warn!(cidr, %error, "runtime was not told the pod CIDR");
+        }
     }
 
     fn tell_changes(&self, old: &[NodeCondition], status: &NodeStatus) {

@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(got.allocatable["cpu"], "1900m");
         assert_eq!(got.capacity["memory"], "4Gi");
         assert_eq!(got.allocatable["memory"], "2972Mi");
-        assert_eq!(got.allocatable["ephemeral-storage"], (90_i64 * (1 << 30)).to_string());
+        assert_eq!(got.allocatable["ephemeral-storage"], "96636764k");
         assert_eq!(got.allocatable["pods"], "110");
     }
 }

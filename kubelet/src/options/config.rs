@@ -18,7 +18,6 @@ type Strings = BTreeMap<String, String>;
 /// The configuration. Names are the file's; what a field means is in upstream's reference.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "upstream's reference documents every field")]
 pub struct Configuration {
     pub enable_server: bool,
     pub static_pod_path: String,
@@ -454,10 +453,21 @@ impl Configuration {
             ("cpuManagerPolicy", &self.cpu_manager_policy, "none"),
             ("memoryManagerPolicy", &self.memory_manager_policy, "None"),
             ("topologyManagerPolicy", &self.topology_manager_policy, "none"),
+            ("staticPodURL", &self.static_pod_url, ""),
+            ("tlsMinVersion", &self.tls_min_version, "VersionTLS13"),
         ] {
             if value != default && !value.is_empty() {
                 names.push(name);
             }
+        }
+        if !self.eviction_soft.is_empty() {
+            names.push("evictionSoft");
+        }
+        if !self.shutdown_grace_period.0.is_zero() {
+            names.push("shutdownGracePeriod");
+        }
+        if !self.tls_cipher_suites.is_empty() {
+            names.push("tlsCipherSuites");
         }
         names
     }

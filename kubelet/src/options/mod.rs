@@ -9,8 +9,7 @@ mod flags;
 use component_base::Flags;
 use component_base::config::ConfigError;
 
-pub use config::{Authentication, Configuration};
-pub use duration::GoDuration;
+pub use config::Configuration;
 pub use flags::FlagValueError;
 
 /// The table of all flags.
@@ -110,7 +109,7 @@ mod tests {
     fn without_a_file_the_old_defaults_hold() {
         let config = Options::load(flags(&[])).expect("valid").config;
         assert_eq!(config.authorization.mode, "AlwaysAllow");
-        assert_eq!(config.authentication.anonymous.enabled, true);
+        assert!(config.authentication.anonymous.enabled);
         assert_eq!(config.read_only_port, 10255);
     }
 

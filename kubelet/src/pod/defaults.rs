@@ -52,10 +52,9 @@ fn apply_container(container: &mut Container, host_network: bool) {
             port.host_port.get_or_insert(port.container_port);
         }
     }
-    for probe in [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe] {
-        if let Some(probe) = probe {
-            apply_probe(probe);
-        }
+    let probes = [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
+    for probe in probes.into_iter().flatten() {
+        apply_probe(probe);
     }
     let resources = container.resources.get_or_insert_default();
     requests_from_limits(resources);

@@ -51,7 +51,6 @@ pub fn sandbox_config(pod: &Pod, inputs: SandboxInputs) -> PodSandboxConfig {
         labels: sandbox_labels(pod),
         annotations: pod.metadata.annotations.clone().unwrap_or_default(),
         linux: Some(linux),
-        ..PodSandboxConfig::default()
     }
 }
 

@@ -20,7 +20,8 @@ use super::resources::pod_limits;
 use super::sandbox::{SandboxInputs, sandbox_config};
 use super::start::Start;
 use super::status::{Inputs, StartFailure, generate};
-use super::view::{PodView, is_sidecar, plain};
+use super::view::{ContainerKind, PodView, is_sidecar, plain};
+use crate::metrics;
 use crate::runtime::types::PodSandboxConfig;
 use crate::runtime::{ContainerPhase, ObservedPod, RuntimeError, observe};
 use crate::volumes::{MountedVolumes, VolumeError};
@@ -119,6 +120,9 @@ pub async fn sync(cx: &Machinery, pod: &Arc<Pod>, memory: &mut Memory) -> Result
     let observed = observe(cx.runtime.as_ref(), pod.uid()).await.map_err(SyncError::Observe)?;
     let status = api_status(cx, pod, &observed, memory, false);
     let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    if waits_for_readiness(&status) {
+        cx.probes.hurry(pod.uid());
+    }
     cx.statuses.set(pod, status);
     if ended {
         return Ok(Synced::Terminal);
@@ -137,6 +141,11 @@ pub async fn sync(cx: &Machinery, pod: &Arc<Pod>, memory: &mut Memory) -> Result
     let mounted = set_up_volumes(cx, pod, &around, memory).await?;
     cx.probes.add(pod);
     act(cx, pod, &observed, &mounted, memory).await
+}
+
+/// A container that has started and is not ready yet: its probe need not wait for its next turn.
+fn waits_for_readiness(status: &PodStatus) -> bool {
+    status.container_statuses.iter().flatten().any(|one| one.started == Some(true) && !one.ready)
 }
 
 fn ensure_cgroup(cx: &Machinery, pod: &Pod) -> Result<(), SyncError> {
@@ -286,7 +295,9 @@ async fn create_sandbox(
 ) -> Result<(String, Vec<String>), SyncError> {
     std::fs::create_dir_all(&config.log_directory).map_err(SyncError::Folders)?;
     let handler = "";
+    metrics::STARTED_PODS.with_label_values::<&str>(&[]).inc();
     let id = cx.runtime.run_sandbox(config.clone(), handler).await.map_err(|error| {
+        metrics::STARTED_PODS_ERRORS.with_label_values::<&str>(&[]).inc();
         cx.events.pod_warning(pod, "FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
         SyncError::Sandbox(error)
     })?;
@@ -371,6 +382,12 @@ async fn start_one(
         }
         None => start.run(container, target).await,
     };
+    let kind = match start.pod.container(&container.name) {
+        Some((ContainerKind::Init, _)) => "init_container",
+        Some((ContainerKind::Ephemeral, _)) => "ephemeral_container",
+        _ => "container",
+    };
+    metrics::STARTED_CONTAINERS.with_label_values(&[kind]).inc();
     match result {
         Ok(()) => {
             memory.failures.remove(&container.name);
@@ -385,6 +402,7 @@ async fn start_one(
                 message = failure.message,
                 "container was not started"
             );
+            metrics::STARTED_CONTAINERS_ERRORS.with_label_values(&[failure.reason.as_str(), kind]).inc();
             memory.failures.insert(container.name.clone(), failure);
             Err(RETRY)
         }

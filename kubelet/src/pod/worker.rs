@@ -14,10 +14,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::conditions::condition;
 use super::kill::kill_pod;
 use super::machinery::Machinery;
 use super::sync::{Memory, Synced, api_status, sync};
 use super::view::PodView;
+use crate::metrics;
 use crate::runtime::observe;
 
 /// A settled pod is looked at again after this time, plus up to a half, so that pods spread out.
@@ -41,6 +43,8 @@ pub struct Verdict {
     pub reason: String,
     /// Message for people.
     pub message: String,
+    /// The pod was disrupted, which a condition tells.
+    pub disruption: bool,
 }
 
 /// The newest desired state.
@@ -193,6 +197,7 @@ impl Running {
                 verdict: Some(Verdict {
                     reason: "DeadlineExceeded".to_owned(),
                     message: "Pod was active on the node longer than the specified deadline".to_owned(),
+                    disruption: false,
                 }),
             });
             self.cx.events.pod(
@@ -202,7 +207,10 @@ impl Running {
             );
             return Duration::ZERO;
         }
-        match sync(&self.cx, pod, &mut self.memory).await {
+        let timer = metrics::WORKER_SECONDS.with_label_values(&["sync"]).start_timer();
+        let result = sync(&self.cx, pod, &mut self.memory).await;
+        drop(timer);
+        match result {
             Ok(Synced::Settled) => resync(),
             Ok(Synced::RetryAfter(wait)) => {
                 self.publish(pod).await;
@@ -302,6 +310,12 @@ impl Terminating {
     fn publish(&self, letter: &Letter, observed: &crate::runtime::ObservedPod, terminal: bool) {
         let mut status = api_status(&self.cx, &letter.pod, observed, &self.memory, terminal);
         if let Some(verdict) = letter.ending.as_ref().and_then(|ending| ending.verdict.clone()) {
+            if verdict.disruption {
+                let condition = condition("DisruptionTarget", true, "TerminationByKubelet", &verdict.message);
+                let all = status.conditions.get_or_insert_default();
+                all.retain(|other| other.type_ != condition.type_);
+                all.push(condition);
+            }
             status.phase = Some("Failed".to_owned());
             status.reason = Some(verdict.reason);
             status.message = Some(verdict.message);

@@ -77,7 +77,10 @@ impl Workers {
         );
         self.cx.events.pod_warning(pod, &rejection.reason, &rejection.message);
         let message = format!("Pod was rejected: {}", rejection.message);
-        Some(Ending { grace_seconds: None, verdict: Some(Verdict { reason: rejection.reason, message }) })
+        Some(Ending {
+            grace_seconds: None,
+            verdict: Some(Verdict { reason: rejection.reason, message, disruption: false }),
+        })
     }
 
     /// Hands over a pod of which only the status changed: nothing has to be done about it.

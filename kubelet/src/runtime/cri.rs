@@ -47,14 +47,14 @@ async fn limited<T>(
 ) -> RuntimeResult<T> {
     match tokio::time::timeout(limit, call).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(from_status(&status)),
+        Ok(Err(status)) => Err(error_of(&status)),
         Err(_elapsed) => {
             Err(RuntimeError { code: RuntimeCode::DeadlineExceeded, message: "context deadline exceeded".to_owned() })
         }
     }
 }
 
-fn from_status(status: &Status) -> RuntimeError {
+fn error_of(status: &Status) -> RuntimeError {
     let code = match status.code() {
         Code::NotFound => RuntimeCode::NotFound,
         Code::DeadlineExceeded | Code::Cancelled => RuntimeCode::DeadlineExceeded,
@@ -181,15 +181,6 @@ impl Runtime for CriRuntime {
         answer.status.ok_or_else(|| absent("container status"))
     }
 
-    async fn update_container_resources(&self, id: &str, resources: LinuxContainerResources) -> RuntimeResult<()> {
-        let request = UpdateContainerResourcesRequest {
-            container_id: id.to_owned(),
-            linux: Some(resources),
-            annotations: BTreeMap::new(),
-        };
-        self.call(self.clients.runtime.clone().update_container_resources(request)).await.map(drop)
-    }
-
     async fn reopen_log(&self, id: &str) -> RuntimeResult<()> {
         let request = ReopenContainerLogRequest { container_id: id.to_owned() };
         self.call(self.clients.runtime.clone().reopen_container_log(request)).await.map(drop)
@@ -201,7 +192,7 @@ impl Runtime for CriRuntime {
         let call = client.exec_sync(request);
         let answer = if timeout.is_zero() {
             // The command may run as long as it likes; the runtime ends the call when the container dies.
-            call.await.map(tonic::Response::into_inner).map_err(|status| from_status(&status))?
+            call.await.map(tonic::Response::into_inner).map_err(|status| error_of(&status))?
         } else {
             limited(self.timeout + timeout, call).await?
         };
@@ -234,12 +225,6 @@ impl Runtime for CriRuntime {
     async fn port_forward(&self, sandbox_id: &str, ports: Vec<i32>) -> RuntimeResult<String> {
         let request = PortForwardRequest { pod_sandbox_id: sandbox_id.to_owned(), port: ports };
         Ok(self.call(self.clients.runtime.clone().port_forward(request)).await?.url)
-    }
-
-    async fn container_stats(&self, id: &str) -> RuntimeResult<ContainerStats> {
-        let request = ContainerStatsRequest { container_id: id.to_owned() };
-        let answer = self.call(self.clients.runtime.clone().container_stats(request)).await?;
-        answer.stats.ok_or_else(|| absent("container stats"))
     }
 
     async fn list_container_stats(&self) -> RuntimeResult<Vec<ContainerStats>> {

@@ -17,11 +17,12 @@ use async_trait::async_trait;
 pub use cri_api::v1 as types;
 
 pub use cri::CriRuntime;
-pub use observed::{ContainerObserved, ContainerPhase, LinuxUser, ObservedPod, SandboxObserved, observe};
+#[cfg(test)]
+pub use observed::SandboxObserved;
+pub use observed::{ContainerObserved, ContainerPhase, ObservedPod, observe};
 use types::{
     AuthConfig, Container, ContainerConfig, ContainerStats, ContainerStatus, FilesystemUsage, Image, ImageSpec,
-    LinuxContainerResources, PodSandbox, PodSandboxConfig, PodSandboxStats, PodSandboxStatus, RuntimeStatus,
-    VersionResponse,
+    PodSandbox, PodSandboxConfig, PodSandboxStats, PodSandboxStatus, RuntimeStatus, VersionResponse,
 };
 
 /// A failed call to the runtime.
@@ -139,8 +140,6 @@ pub trait Runtime: Send + Sync + 'static {
     async fn list_containers(&self, pod_uid: Option<&str>) -> RuntimeResult<Vec<Container>>;
     /// One container in detail.
     async fn container_status(&self, id: &str) -> RuntimeResult<ContainerStatus>;
-    /// Changes the resources of a running container.
-    async fn update_container_resources(&self, id: &str, resources: LinuxContainerResources) -> RuntimeResult<()>;
     /// Makes the runtime write to a fresh log file after a rotation.
     async fn reopen_log(&self, id: &str) -> RuntimeResult<()>;
 
@@ -153,8 +152,6 @@ pub trait Runtime: Send + Sync + 'static {
     /// Prepares a port forward session; answers the URL to connect to.
     async fn port_forward(&self, sandbox_id: &str, ports: Vec<i32>) -> RuntimeResult<String>;
 
-    /// Usage of one container.
-    async fn container_stats(&self, id: &str) -> RuntimeResult<ContainerStats>;
     /// Usage of all containers.
     async fn list_container_stats(&self) -> RuntimeResult<Vec<ContainerStats>>;
     /// Usage of all sandboxes.

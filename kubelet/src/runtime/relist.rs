@@ -7,13 +7,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::types::{Container, PodSandbox};
+use prometheus::GaugeVec;
+
+use super::types::{Container, PodSandbox, PodSandboxState};
 use super::{Runtime, RuntimeResult, labels};
+use crate::metrics;
 
 /// State of every sandbox and container at one look: pod UID → object id → state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     pods: BTreeMap<String, BTreeMap<String, i32>>,
+    running_sandboxes: u32,
+    containers_by_state: [u32; 4],
 }
 
 impl Snapshot {
@@ -37,7 +42,25 @@ impl Snapshot {
                 pods.entry(uid.clone()).or_default().insert(id.clone(), state);
             }
         }
-        Self { pods }
+        let ready = i32::from(PodSandboxState::SandboxReady);
+        let running_sandboxes = sandboxes.iter().filter(|sandbox| sandbox.state == ready).count();
+        let mut containers_by_state = [0; 4];
+        for container in containers {
+            let slot = usize::try_from(container.state).ok().and_then(|state| containers_by_state.get_mut(state));
+            if let Some(count) = slot {
+                *count += 1;
+            }
+        }
+        Self { pods, running_sandboxes: u32::try_from(running_sandboxes).unwrap_or(u32::MAX), containers_by_state }
+    }
+
+    /// Shows the numbers of pods and containers as metrics.
+    pub fn count(&self) {
+        let set = |gauge: &GaugeVec, labels: &[&str], value: u32| gauge.with_label_values(labels).set(f64::from(value));
+        set(&metrics::RUNNING_PODS, &[], self.running_sandboxes);
+        for (state, count) in ["created", "running", "exited", "unknown"].into_iter().zip(self.containers_by_state) {
+            set(&metrics::RUNNING_CONTAINERS, &[state], count);
+        }
     }
 
     /// UIDs of all pods that have a sandbox or a container.

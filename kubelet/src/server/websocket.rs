@@ -100,11 +100,11 @@ impl Session {
         loop {
             let next = tokio::select! {
                 message = input.next() => match message {
-                    Some(Ok(message)) => self.from_client(message).await,
+                    Some(Ok(message)) => self.on_message(message).await,
                     _ => Next::End,
                 },
                 frame = output.next() => match frame {
-                    Ok(Some(frame)) => self.from_runtime(frame).await,
+                    Ok(Some(frame)) => self.on_frame(frame).await,
                     _ => Next::End,
                 },
             };
@@ -115,7 +115,7 @@ impl Session {
         let _client_is_gone = self.sink.close().await;
     }
 
-    async fn from_client(&mut self, message: Message) -> Next {
+    async fn on_message(&mut self, message: Message) -> Next {
         let data = match message {
             Message::Binary(data) => data,
             Message::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
@@ -139,7 +139,7 @@ impl Session {
         if sent.is_ok() { Next::Go } else { Next::End }
     }
 
-    async fn from_runtime(&mut self, frame: Frame) -> Next {
+    async fn on_frame(&mut self, frame: Frame) -> Next {
         match frame {
             Frame::Data { stream, data, last } => {
                 let channel = self.streams.iter().find(|(_, number)| **number == stream).map(|(channel, _)| *channel);

@@ -18,8 +18,6 @@ use crate::pod::view::PodView;
 pub enum SourceName {
     /// Manifests on the node.
     File,
-    /// Manifests behind a URL.
-    Http,
     /// The API.
     Api,
 }
@@ -77,11 +75,6 @@ impl Desired {
         changes.removed = old.keys().filter(|uid| !new.contains_key(*uid)).cloned().collect();
         self.sets.insert(set.source, new);
         changes
-    }
-
-    /// All desired pods.
-    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        self.sets.values().flat_map(BTreeMap::values)
     }
 
     /// True when some source has the pod.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use cgroups::{CgroupDriver, CgroupName, CgroupVersion};
 pub use linux::Linux;
-pub use machine::{Machine, SystemFacts, memory_available_bytes, process_counts};
+pub use machine::{Machine, memory_available_bytes, process_counts};
 
 use crate::pod::resources::PodLimits;
 

@@ -19,10 +19,6 @@ const NAME: &str = "kubernetes.io/configmap";
 
 #[async_trait]
 impl VolumePlugin for ConfigMapVolume {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn handles(&self, volume: &Volume) -> bool {
         volume.config_map.is_some()
     }

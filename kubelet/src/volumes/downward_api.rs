@@ -17,10 +17,6 @@ const NAME: &str = "kubernetes.io/downward-api";
 
 #[async_trait]
 impl VolumePlugin for DownwardApiVolume {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn handles(&self, volume: &Volume) -> bool {
         volume.downward_api.is_some()
     }

@@ -20,10 +20,6 @@ const NAME: &str = "kubernetes.io/empty-dir";
 
 #[async_trait]
 impl VolumePlugin for EmptyDirVolume {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn handles(&self, volume: &Volume) -> bool {
         volume.empty_dir.is_some()
     }

@@ -16,10 +16,6 @@ pub struct HostPathVolume;
 
 #[async_trait]
 impl VolumePlugin for HostPathVolume {
-    fn name(&self) -> &'static str {
-        "kubernetes.io/host-path"
-    }
-
     fn handles(&self, volume: &Volume) -> bool {
         volume.host_path.is_some()
     }

@@ -141,9 +141,6 @@ impl Request<'_> {
 /// One kind of volume.
 #[async_trait]
 pub trait VolumePlugin: Send + Sync {
-    /// Such as `kubernetes.io/secret`; names the volume's folder.
-    fn name(&self) -> &'static str;
-
     /// True when the plugin handles this volume.
     fn handles(&self, volume: &Volume) -> bool;
 

@@ -19,10 +19,6 @@ const NAME: &str = "kubernetes.io/projected";
 
 #[async_trait]
 impl VolumePlugin for ProjectedVolume {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn handles(&self, volume: &Volume) -> bool {
         volume.projected.is_some()
     }

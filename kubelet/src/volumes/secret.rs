@@ -17,10 +17,6 @@ const NAME: &str = "kubernetes.io/secret";
 
 #[async_trait]
 impl VolumePlugin for SecretVolume {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn handles(&self, volume: &Volume) -> bool {
         volume.secret.is_some()
     }

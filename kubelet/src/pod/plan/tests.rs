@@ -39,14 +39,13 @@ fn pod(policy: &str, init: &[&str], app: &[&str]) -> Pod {
             })
             .collect()
     };
-    let mut pod = Pod::default();
-    pod.spec = Some(k8s_openapi::api::core::v1::PodSpec {
+    let spec = k8s_openapi::api::core::v1::PodSpec {
         restart_policy: Some(policy.to_owned()),
         init_containers: Some(containers(init)),
         containers: containers(app),
         ..Default::default()
-    });
-    pod
+    };
+    Pod { spec: Some(spec), ..Pod::default() }
 }
 
 /// `states`: `name=running`, `name=exited:1`, `name=created`, `name=unknown`; the newest first.
