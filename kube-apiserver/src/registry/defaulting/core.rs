@@ -129,6 +129,17 @@ fn pod_spec(spec: &mut Value) {
     set(spec, "terminationGracePeriodSeconds", 30);
     set(spec, "schedulerName", "default-scheduler");
     round_up(spec, "overhead");
+    one_account(spec);
+}
+
+/// The account has a deprecated second name, which counts if the first is not given; objects bear both.
+/// upstream: pkg/apis/core/v1/conversion.go, where it is part of the conversion
+fn one_account(spec: &mut Value) {
+    let given = [spec.get("serviceAccountName"), spec.get("serviceAccount")].map(|v| v.str_or_empty().to_owned());
+    if let Some(name) = given.into_iter().find(|name| !name.is_empty()) {
+        spec.set("serviceAccountName", name.as_str());
+        spec.set("serviceAccount", name);
+    }
 }
 
 fn host_ports(container: &mut Value) {
