@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use apimachinery::codec::json;
-use apimachinery::openapi::{v2, v3};
+use apimachinery::openapi::{gnostic, v2, v3};
 use apimachinery::value::Value;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -123,7 +123,8 @@ impl OpenApi {
     }
 
     fn v2(&self, headers: &HeaderMap) -> Response<Body> {
-        if !accepts_json(headers) {
+        let protobuf = first_media(headers).find(|media| PROTOBUF.contains(media));
+        if protobuf.is_none() && !accepts_json(headers) {
             return not_acceptable();
         }
         let served: Vec<(&str, &str)> = self
@@ -131,9 +132,21 @@ impl OpenApi {
             .groups()
             .flat_map(|group| self.enabled.versions(group).map(|v| (group.name, v)).collect::<Vec<_>>())
             .collect();
-        let bytes = encode(&v2::document(&served));
+        let document = v2::document(&served);
+        let bytes = match protobuf {
+            None => encode(&document),
+            Some(_) => {
+                let mut out = Vec::new();
+                gnostic::encode_v2(&document, &mut out);
+                out
+            }
+        };
         let hash = digest(&bytes);
-        self.json(bytes, &hash, headers)
+        let mut response = self.json(bytes, &hash, headers);
+        if protobuf.is_some() {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF[0]));
+        }
+        response
     }
 
     fn json(&self, bytes: Vec<u8>, hash: &str, request: &HeaderMap) -> Response<Body> {
@@ -160,7 +173,19 @@ impl OpenApi {
     }
 }
 
-/// JSON is what we make; the protobuf form of OpenAPI is not.
+/// The protobuf form of v2, by its two names.
+const PROTOBUF: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+];
+
+/// The media types of an Accept header, in its order.
+fn first_media(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim())
+}
+
+/// JSON is what we make of v3; its protobuf form is not.
 fn accepts_json(headers: &HeaderMap) -> bool {
     let Some(accept) = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()) else { return true };
     accept.trim().is_empty()
