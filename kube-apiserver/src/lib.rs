@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod connect;
 pub mod discovery;
 pub mod endpoints;
+pub mod extensions;
 pub mod filters;
 pub mod follow;
 pub mod health;

@@ -12,6 +12,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use crate::authentication::service_account::discovery::IssuerDocuments;
 use crate::body::Body;
 use crate::discovery::{self, Enabled};
+use crate::extensions::discovery as custom;
+use crate::registry::Registry;
 use crate::endpoints::negotiation::{self, Accepted};
 use crate::endpoints::responses;
 use crate::health::{self, Health};
@@ -23,6 +25,8 @@ use crate::statusz;
 pub struct Paths {
     /// Served API versions.
     pub enabled: Arc<Enabled>,
+    /// Custom resources are in here.
+    pub registry: Arc<Registry>,
     /// Health checks.
     pub health: Arc<Health>,
     /// Documents of the token issuer.
@@ -68,7 +72,9 @@ impl Paths {
         let parts: Vec<&str> = trimmed.split('/').collect();
         let known = match parts.as_slice() {
             ["api"] | ["apis"] | ["api", "v1"] => true,
-            ["apis", group, ..] => self.enabled.groups().any(|g| g.name == *group),
+            ["apis", group, ..] => {
+                self.enabled.groups().any(|g| g.name == *group) || custom::group(&self.registry, group).is_some()
+            }
             _ => true,
         };
         if !known {
@@ -77,8 +83,11 @@ impl Paths {
         let document = match parts.as_slice() {
             ["api"] | ["apis"] => return self.group_discovery(request, parts[0] == "api"),
             ["api", version] => discovery::resource_list("", version, &self.enabled),
-            ["apis", group] => discovery::group(group, &self.enabled),
-            ["apis", group, version] => discovery::resource_list(group, version, &self.enabled),
+            ["apis", group] => {
+                discovery::group(group, &self.enabled).or_else(|| custom::group(&self.registry, group))
+            }
+            ["apis", group, version] => discovery::resource_list(group, version, &self.enabled)
+                .or_else(|| custom::resource_list(&self.registry, group, version)),
             _ => None,
         };
         let Some(document) = document else {
@@ -97,11 +106,18 @@ impl Paths {
         }
         match negotiation::discovery(request.headers()) {
             Ok(Accepted::Aggregated(media)) => {
-                let document = discovery::aggregated(core, &self.enabled);
+                let mut document = discovery::aggregated(core, &self.enabled);
+                if !core {
+                    custom::extend_aggregated(&self.registry, &mut document);
+                }
                 responses::discovery(request, &document, &media)
             }
             Ok(Accepted::Plain(_)) if core => self.document(request, &discovery::core_versions(&self.public_address)),
-            Ok(Accepted::Plain(_)) => self.document(request, &discovery::group_list(&self.enabled)),
+            Ok(Accepted::Plain(_)) => {
+                let mut document = discovery::group_list(&self.enabled);
+                custom::extend_groups(&self.registry, &mut document);
+                self.document(request, &document)
+            }
             Err(error) => responses::error(&error, request.headers()),
         }
     }

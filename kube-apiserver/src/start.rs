@@ -137,9 +137,11 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         options: options.clone(),
     });
     let loopback = Loopback::new(state.clone());
+    let definitions_api = loopback.clone();
     objects.connect(loopback.clone());
     let paths = Paths {
         enabled: Arc::new(options.enabled.clone()),
+        registry: registry.clone(),
         health: health.clone(),
         issuer: documents,
         started: jiff::Timestamp::now(),
@@ -164,6 +166,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         registry.feed().wait_ready().await;
         rbac_synced.await;
         health.informers_synced();
+        task::spawn("definitions", crate::extensions::controller::run(registry.clone(), definitions_api));
         bootstrap.start();
         repair::run(objects, allocators, shutdown).await;
     });

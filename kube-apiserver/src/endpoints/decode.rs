@@ -4,6 +4,7 @@
 use apimachinery::codec::{json, protobuf, yaml};
 use apimachinery::schema::{self, Type};
 use apimachinery::status::ApiError;
+use apimachinery::structural::Structural;
 use apimachinery::value::Value;
 
 use super::negotiation::Media;
@@ -23,6 +24,8 @@ pub struct Expected<'a> {
     pub kind: &'a str,
     /// Its type.
     pub schema: &'a Type,
+    /// Its schema, if it is a custom resource.
+    pub custom: Option<&'a Structural>,
 }
 
 /// A body as a tree of the expected type, normalized, with apiVersion and kind set. Not defaulted.
@@ -68,7 +71,7 @@ pub fn object(
 /// 400 in upstream's words.
 pub fn delete_options(body: &[u8], media: Media, api_version: &str) -> Result<Value, ApiError> {
     let schema = schema::kind("v1", "DeleteOptions").expect("the type is in the table");
-    let expected = Expected { api_version, kind: "DeleteOptions", schema };
+    let expected = Expected { api_version, kind: "DeleteOptions", schema, custom: None };
     let bad = |why: String| ApiError::bad_request(why);
     let (value, has_version, kind) = match media {
         Media::Protobuf => {
@@ -114,6 +117,11 @@ fn from_json(text: &[u8], original: &[u8], expected: Expected<'_>, strict: bool)
     let (api_version, kind) =
         json::type_meta(text).map_err(|e| unrecognized(expected.kind, &format!("{NO_TYPE}{e}"), original))?;
     let (api_version, kind) = filled(api_version, kind, expected);
+    if let Some(custom) = expected.custom {
+        let (value, strict_errors) = crate::extensions::custom::decode(text, custom)
+            .map_err(|e| cannot_handle(&kind, version_of(&api_version), expected.kind, &e))?;
+        return Ok(Body { value, api_version, kind, strict_errors: if strict { strict_errors } else { Vec::new() } });
+    }
     let schema = actual_type(&api_version, &kind, expected)?;
     let options = json::DecodeOptions { strict, ..json::DecodeOptions::default() };
     let decoded = json::decode(text, schema, &options)

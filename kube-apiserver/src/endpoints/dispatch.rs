@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use apimachinery::status::{ApiError, Details, Reason};
+use apimachinery::structural::Structural;
+use apimachinery::value::Value;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 
@@ -54,6 +56,19 @@ impl Scope {
         let crd_status = &*self.store.resource.group == "apiextensions.k8s.io" && !self.info.subresource.is_empty();
         let tables = !crd_status;
         Endpoint { tables, list, protobuf: !self.is_json_only(), routed: self.store.resource.info.is_some() }
+    }
+
+    /// The schema of the version asked for, if this is a custom resource.
+    pub fn custom_schema(&self) -> Option<&Structural> {
+        self.store.resource.custom.as_ref()?.schema(&self.served.api_version)
+    }
+
+    /// Fills in defaults of an object in the version asked for.
+    pub fn default(&self, object: &mut Value) {
+        match self.custom_schema() {
+            Some(schema) => crate::extensions::custom::default(object, schema),
+            None => self.store.strategy.default(object),
+        }
     }
 
     fn is_json_only(&self) -> bool {

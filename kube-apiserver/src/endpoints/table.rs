@@ -173,15 +173,26 @@ fn columns(scope: &Scope) -> Vec<Value> {
         Some(info) if !info.columns.is_empty() => {
             info.columns.iter().map(|c| column(c.name, c.ty, c.format, c.priority)).collect()
         }
-        _ => vec![column("Name", "string", "name", 0), column("Created At", "date", "", 0)],
+        _ => match &scope.store.resource.custom {
+            Some(custom) => {
+                let own = custom.columns(&scope.served.api_version);
+                let own = own.iter().map(|c| column(&c.name, &c.ty, &c.format, c.priority));
+                std::iter::once(column("Name", "string", "name", 0)).chain(own).collect()
+            }
+            None => vec![column("Name", "string", "name", 0), column("Created At", "date", "", 0)],
+        },
     }
 }
 
 fn row(scope: &Scope, object: Value, include: Include, version: &str) -> Value {
-    let cells = scope.store.strategy.table_cells(Cursor::root(&object), Timestamp::now()).unwrap_or_else(|| {
-        let meta = object.get("metadata");
-        vec![meta.get("name").clone(), meta.get("creationTimestamp").clone()]
-    });
+    let custom = scope.store.resource.custom.as_ref();
+    let custom = custom.map(|c| c.cells(&scope.served.api_version, &object, Timestamp::now()));
+    let cells = custom
+        .or_else(|| scope.store.strategy.table_cells(Cursor::root(&object), Timestamp::now()))
+        .unwrap_or_else(|| {
+            let meta = object.get("metadata");
+            vec![meta.get("name").clone(), meta.get("creationTimestamp").clone()]
+        });
     let mut row = value!({"cells": Value::List(cells)});
     let whole = View::whole(&scope.store, &scope.served);
     let shown = match include {

@@ -87,6 +87,7 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("batch", "jobs") => &workloads::jobs::Jobs,
         ("certificates.k8s.io", "certificatesigningrequests") => &certificates::SigningRequests,
         ("apiregistration.k8s.io", "apiservices") => &apiregistration::ApiServices,
+        ("apiextensions.k8s.io", "customresourcedefinitions") => &crate::extensions::definitions::Definitions,
         ("", "services") => &core::services::Services,
         ("coordination.k8s.io", "leases") => &small_groups::Leases,
         ("discovery.k8s.io", "endpointslices") => &discovery_slices::EndpointSlices,

@@ -70,6 +70,8 @@ pub struct Resource {
     pub selectable_fields: Vec<Box<str>>,
     /// Subresources of a custom resource and their verbs.
     pub subresources: Vec<(Box<str>, &'static [&'static str])>,
+    /// What a definition says, if it is a custom resource.
+    pub custom: Option<std::sync::Arc<crate::extensions::Custom>>,
 }
 
 impl Resource {

@@ -172,6 +172,7 @@ fn resource(
         info: Some(info),
         selectable_fields: Vec::new(),
         subresources: Vec::new(),
+        custom: None,
     })
 }
 
@@ -199,5 +200,6 @@ pub fn without_storage(info: &'static ResourceInfo, version: &str) -> Option<Res
         info: Some(info),
         selectable_fields: Vec::new(),
         subresources: Vec::new(),
+        custom: None,
     })
 }

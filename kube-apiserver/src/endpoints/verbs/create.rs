@@ -36,10 +36,11 @@ pub async fn create(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
         api_version: &scope.served.api_version,
         kind: &scope.store.resource.kind,
         schema: &scope.served.schema,
+        custom: scope.custom_schema(),
     };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     drop(bytes);
-    scope.store.strategy.default(&mut object);
+    scope.default(&mut object);
     scope.store.stored.to_hub(&mut object, &scope.served);
     metadata::wipe_system_fields(&mut object);
     let is_namespace = !scope.store.resource.namespaced;
@@ -71,7 +72,7 @@ pub async fn create_subresource(
     let Some(schema) = schema::kind(&api_version, &kind) else {
         return Err(ApiError::internal(format!("no type {kind} in {api_version}")));
     };
-    let expected = Expected { api_version: &api_version, kind: &kind, schema };
+    let expected = Expected { api_version: &api_version, kind: &kind, schema, custom: None };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     crate::registry::defaulting::apply_to_object(&mut object);
     metadata::wipe_system_fields(&mut object);
@@ -127,7 +128,8 @@ pub async fn create_virtual(
     let media = negotiation::input(&headers)?;
     let bytes = body::read(http.into_body()).await?;
     let options = options::write(&query, Kind::Create)?;
-    let expected = Expected { api_version: &resource.api_version, kind: resource.kind, schema: resource.schema };
+    let expected =
+        Expected { api_version: &resource.api_version, kind: resource.kind, schema: resource.schema, custom: None };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &request.warnings)?;
     crate::registry::defaulting::apply_to_object(&mut object);
     if resource.namespaced {

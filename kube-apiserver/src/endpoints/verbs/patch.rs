@@ -113,6 +113,15 @@ impl Patch<'_> {
         };
         let shown = || String::from_utf8_lossy(&patched).into_owned();
         let options = json::DecodeOptions { strict: self.strict(), ..json::DecodeOptions::default() };
+        if let Some(custom) = self.scope.custom_schema().filter(|_| ty.extra.unstructured) {
+            let (value, errors) =
+                crate::extensions::custom::decode(&patched, custom).map_err(|e| does_not_fit(shown(), &e))?;
+            strict_errors.extend(errors);
+            if self.strict() {
+                self.report(strict_errors, shown)?;
+            }
+            return Ok(value);
+        }
         self.check_type(&patched).map_err(|why| does_not_fit(shown(), &why))?;
         let decoded = json::decode(&patched, ty, &options).map_err(|e| does_not_fit(shown(), &e.to_string()))?;
         strict_errors.extend(decoded.strict_errors);
@@ -218,7 +227,7 @@ impl Patching<'_> {
         }
         let view = View::whole(&scope.store, &scope.served);
         let mut object = self.patch.apply(&view.shown(old.clone()), &scope.served.schema)?;
-        scope.store.strategy.default(&mut object);
+        scope.default(&mut object);
         scope.store.stored.to_hub(&mut object, &scope.served);
         Ok(managed_fields::update(scope, self.cx, old, object))
     }

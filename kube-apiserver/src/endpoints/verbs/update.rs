@@ -33,10 +33,11 @@ pub async fn update(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
         api_version: &scope.served.api_version,
         kind: &scope.store.resource.kind,
         schema: &scope.served.schema,
+        custom: scope.custom_schema(),
     };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     drop(bytes);
-    scope.store.strategy.default(&mut object);
+    scope.default(&mut object);
     scope.store.stored.to_hub(&mut object, &scope.served);
     ensure_namespace(&scope.info.namespace, scope.store.resource.namespaced, &mut object)?;
     metadata::check_name(&object, &scope.info.name, scope.object_namespace())?;
@@ -83,7 +84,7 @@ async fn update_scale(scope: Scope, http: Request<Body>) -> Result<Response<Body
     let options = options::write(&scope.query, Kind::Update)?;
     let media = negotiation::input(&scope.headers)?;
     let schema = schema::kind(scale::API_VERSION, scale::KIND).expect("the type is in the table");
-    let expected = Expected { api_version: scale::API_VERSION, kind: scale::KIND, schema };
+    let expected = Expected { api_version: scale::API_VERSION, kind: scale::KIND, schema, custom: None };
     let mut wanted = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     ensure_namespace(&scope.info.namespace, true, &mut wanted)?;
     metadata::check_name(&wanted, &scope.info.name, scope.object_namespace())?;

@@ -54,6 +54,11 @@ fn age(object: Cursor<'_>, now: Timestamp) -> Value {
     text(since(object.field("metadata").field("creationTimestamp").str(), now))
 }
 
+/// The time that has passed since an RFC 3339 time.
+pub fn since_text(time: &str, now: Timestamp) -> String {
+    since(time, now)
+}
+
 /// The age of an object as its cell shows it.
 pub fn age_of(object: &Value, now: Timestamp) -> String {
     since(object.path(&["metadata", "creationTimestamp"]).str_or_empty(), now)

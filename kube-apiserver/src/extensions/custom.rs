@@ -1,0 +1,240 @@
+//! A custom resource: its schemas, columns and subresources, and how its objects are decoded, defaulted and checked.
+//!
+//! upstream: apiextensions-apiserver/pkg/apiserver/customresource_handler.go, pkg/registry/customresource
+
+use std::collections::HashMap;
+
+use apimachinery::codec::json;
+use apimachinery::field::{BadValue, Error, Errors, Path};
+use apimachinery::structural::{self, Structural};
+use apimachinery::value::{Cursor, Value};
+use jiff::Timestamp;
+
+use crate::registry::resource::{Encoding, Resource, Served};
+use crate::registry::strategy::{RequestContext, Strategy};
+
+/// A column of the table form.
+#[derive(Clone, Debug)]
+pub struct CustomColumn {
+    /// Heading.
+    pub name: String,
+    /// OpenAPI type.
+    pub ty: String,
+    /// OpenAPI format.
+    pub format: String,
+    /// 0 is always shown.
+    pub priority: i32,
+    path: Vec<String>,
+}
+
+/// What one version of a custom resource has.
+#[derive(Clone, Debug, Default)]
+struct Version {
+    schema: Structural,
+    columns: Vec<CustomColumn>,
+}
+
+/// What a resource has that comes out of a definition.
+#[derive(Clone, Debug, Default)]
+pub struct Custom {
+    versions: HashMap<Box<str>, Version>,
+    /// Short names.
+    pub short_names: Vec<String>,
+    /// Categories such as `all`.
+    pub categories: Vec<String>,
+    /// UID and generation of the definition.
+    pub made_from: (String, i64),
+}
+
+impl Custom {
+    fn version(&self, api_version: &str) -> Option<&Version> {
+        self.versions.get(api_version)
+    }
+
+    /// The schema of a version.
+    pub fn schema(&self, api_version: &str) -> Option<&Structural> {
+        self.version(api_version).map(|v| &v.schema)
+    }
+
+    /// Columns after the name; the age if the definition has none.
+    pub fn columns(&self, api_version: &str) -> Vec<CustomColumn> {
+        match self.version(api_version) {
+            Some(version) if !version.columns.is_empty() => version.columns.clone(),
+            _ => vec![CustomColumn {
+                name: "Age".into(),
+                ty: "date".into(),
+                format: String::new(),
+                priority: 0,
+                path: vec!["metadata".into(), "creationTimestamp".into()],
+            }],
+        }
+    }
+
+    /// Cells of a row.
+    pub fn cells(&self, api_version: &str, object: &Value, now: Timestamp) -> Vec<Value> {
+        let mut cells = vec![object.path(&["metadata", "name"]).clone()];
+        for column in self.columns(api_version) {
+            let keys: Vec<&str> = column.path.iter().map(String::as_str).collect();
+            let value = keys.iter().fold(object, |v, key| match key.parse::<usize>() {
+                Ok(index) if v.as_list().is_some() => v.index(index),
+                _ => v.get(key),
+            });
+            cells.push(match (column.ty.as_str(), value) {
+                ("date", Value::Str(time)) => crate::registry::columns::since_text(time, now).into(),
+                ("string", Value::Null | Value::Str(_)) => value.clone(),
+                ("string", other) => json::to_string(other).into(),
+                (_, other) => other.clone(),
+            });
+        }
+        cells
+    }
+}
+
+/// Decodes JSON of a custom resource: metadata in form, unknown fields removed and reported, nothing defaulted.
+///
+/// # Errors
+/// Go's message for text that is no object.
+pub fn decode(text: &[u8], schema: &Structural) -> Result<(Value, Vec<String>), String> {
+    let decoded = json::decode_strict_untyped(text).map_err(|e| e.to_string())?;
+    let mut value = decoded.value;
+    if value.as_map().is_none() {
+        return Err("json: cannot unmarshal into an object".to_owned());
+    }
+    let mut strict = decoded.strict_errors;
+    let unknown = structural::coerce(&mut value, schema, true, false).map_err(|e| e.to_string())?;
+    strict.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    let pruned = structural::prune(&mut value, schema, true);
+    strict.extend(pruned.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    Ok((value, strict))
+}
+
+/// Fills in what the schema defaults.
+pub fn default(value: &mut Value, schema: &Structural) {
+    structural::prune_nulls(value, Some(schema));
+    structural::default(value, schema);
+}
+
+/// The strategy of all custom resources.
+pub struct CustomResources;
+
+/// The one strategy.
+pub static CUSTOM: CustomResources = CustomResources;
+
+impl Strategy for CustomResources {
+    fn default(&self, _obj: &mut Value) {}
+
+    fn allow_unconditional_update(&self) -> bool {
+        false
+    }
+
+    fn validate_create(&self, cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
+        if let Some(schema) = schema(cx) {
+            errs.extend(structural::validate(obj.value(), schema).iter().cloned());
+            errs.extend(extra_checks(obj.value(), schema));
+        }
+    }
+
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        if let Some(schema) = schema(cx) {
+            errs.extend(structural::validate_update(obj.value(), old.value(), schema).iter().cloned());
+            errs.extend(extra_checks(obj.value(), schema));
+        }
+    }
+
+    fn validate_status_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        self.validate_update(cx, obj, old, errs);
+    }
+}
+
+fn schema(cx: &RequestContext) -> Option<&Structural> {
+    let custom = cx.resource.custom.as_ref()?;
+    custom.schema(&cx.resource.hub.api_version)
+}
+
+fn extra_checks(value: &Value, schema: &Structural) -> Vec<Error> {
+    let mut errs = Errors::new();
+    structural::validate_metadata(value, schema, &Path::nil(), &mut errs);
+    structural::validate_lists(value, schema, &Path::nil(), &mut errs);
+    errs.iter().cloned().collect()
+}
+
+/// The resource that a definition describes, or why it cannot be served.
+///
+/// # Errors
+/// If no version is stored or served.
+pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
+    let spec = definition.get("spec");
+    let names = definition.path(&["status", "acceptedNames"]);
+    let group = spec.get("group").str_or_empty();
+    let (kind, plural) = (names.get("kind").str_or_empty(), names.get("plural").str_or_empty());
+    let mut custom = Custom::default();
+    let strings = |field: &str| names.get(field).items().iter().map(|s| s.str_or_empty().to_owned()).collect();
+    custom.short_names = strings("shortNames");
+    custom.categories = strings("categories");
+    let meta = definition.get("metadata");
+    custom.made_from = (meta.get("uid").str_or_empty().to_owned(), meta.get("generation").as_i64().unwrap_or_default());
+    let (mut served, mut storage, mut has_status) = (Vec::new(), None, false);
+    let mut subresources = Vec::new();
+    for version in spec.get("versions").items() {
+        let name = version.get("name").str_or_empty();
+        let schema = Structural::parse(version.path(&["schema", "openAPIV3Schema"]));
+        let this = Served {
+            group: group.into(),
+            version: name.into(),
+            api_version: format!("{group}/{name}").into(),
+            schema: structural::to_type(&schema, group, name, kind),
+        };
+        let columns = version.get("additionalPrinterColumns").items().iter().map(column).collect();
+        custom.versions.insert(this.api_version.clone(), Version { schema, columns });
+        if version.get("storage").as_bool() == Some(true) {
+            storage = Some(this.clone());
+            if !version.path(&["subresources", "status"]).is_null() {
+                has_status = true;
+                subresources.push(("status".into(), &["get", "patch", "update"] as &'static [&'static str]));
+            }
+        }
+        if version.get("served").as_bool() == Some(true) {
+            served.push(this);
+        }
+    }
+    let Some(storage) = storage.filter(|_| !served.is_empty()) else {
+        let mut errs = Errors::new();
+        errs.invalid(Path::root("spec").child("versions"), BadValue::null(), "no version is stored and served");
+        return Err(errs);
+    };
+    Ok(Resource {
+        group: group.into(),
+        plural: plural.into(),
+        singular: names.get("singular").str_or_empty().into(),
+        kind: kind.into(),
+        namespaced: spec.get("scope").as_str() == Some("Namespaced"),
+        hub: storage.clone(),
+        served,
+        storage,
+        encoding: Encoding::Json,
+        key_prefix: format!("{prefix}/{group}/{plural}/").into(),
+        has_status,
+        has_generation: true,
+        info: None,
+        unconditional_update: false,
+        create_on_update: false,
+        returns_deleted: false,
+        orphans_by_default: false,
+        ttl_seconds: None,
+        selectable_fields: Vec::new(),
+        subresources,
+        custom: Some(std::sync::Arc::new(custom)),
+    })
+}
+
+fn column(column: &Value) -> CustomColumn {
+    let path = column.get("jsonPath").str_or_empty();
+    let keys = path.replace(['[', ']'], ".").replace(['\'', '"'], "");
+    CustomColumn {
+        name: column.get("name").str_or_empty().to_owned(),
+        ty: column.get("type").str_or_empty().to_owned(),
+        format: column.get("format").str_or_empty().to_owned(),
+        priority: i32::try_from(column.get("priority").as_i64().unwrap_or(0)).unwrap_or(0),
+        path: keys.split('.').filter(|k| !k.is_empty()).map(str::to_owned).collect(),
+    }
+}

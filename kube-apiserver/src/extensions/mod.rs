@@ -1,0 +1,12 @@
+//! Custom resources: definitions become resources of the same registry while the server runs.
+//!
+//! What is absent: conversion webhooks, CEL rules, scale, published OpenAPI of custom resources.
+//! upstream: staging/src/k8s.io/apiextensions-apiserver
+
+pub mod controller;
+pub mod custom;
+pub mod definitions;
+pub mod discovery;
+mod names;
+
+pub use custom::Custom;
