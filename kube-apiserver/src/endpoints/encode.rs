@@ -63,7 +63,10 @@ impl View {
 
     /// Kind of a list of what is shown.
     pub fn list_kind(&self) -> String {
-        format!("{}List", self.kind())
+        match (&self.part, &self.store.resource.custom) {
+            (Part::Whole, Some(custom)) => custom.list_kind.clone(),
+            _ => format!("{}List", self.kind()),
+        }
     }
 
     fn schema(&self) -> &Type {
@@ -93,6 +96,9 @@ impl View {
         match &self.part {
             Part::Whole => {
                 self.store.stored.from_hub(&mut object, &self.served);
+                if let Some(custom) = &self.store.resource.custom {
+                    custom.show(&self.served.api_version, &mut object);
+                }
                 object
             }
             Part::Metadata(api_version) => {

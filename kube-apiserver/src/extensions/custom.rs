@@ -38,6 +38,8 @@ struct Version {
 #[derive(Clone, Debug, Default)]
 pub struct Custom {
     versions: HashMap<Box<str>, Version>,
+    /// Kind of lists.
+    pub list_kind: String,
     /// Short names.
     pub short_names: Vec<String>,
     /// Categories such as `all`.
@@ -54,6 +56,14 @@ impl Custom {
     /// The schema of a version.
     pub fn schema(&self, api_version: &str) -> Option<&Structural> {
         self.version(api_version).map(|v| &v.schema)
+    }
+
+    /// Brings an object of the storage version into the form of another: what that does not know is not shown.
+    pub fn show(&self, api_version: &str, object: &mut Value) {
+        if let Some(schema) = self.schema(api_version) {
+            structural::prune(object, schema, true);
+            default(object, schema);
+        }
     }
 
     /// Columns after the name; the age if the definition has none.
@@ -153,8 +163,8 @@ fn schema(cx: &RequestContext) -> Option<&Structural> {
 
 fn extra_checks(value: &Value, schema: &Structural) -> Vec<Error> {
     let mut errs = Errors::new();
-    structural::validate_metadata(value, schema, &Path::nil(), &mut errs);
-    structural::validate_lists(value, schema, &Path::nil(), &mut errs);
+    structural::validate_metadata(value, schema, &Path::root(""), &mut errs);
+    structural::validate_lists(value, schema, &Path::root(""), &mut errs);
     errs.iter().cloned().collect()
 }
 
@@ -169,10 +179,12 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
     let (kind, plural) = (names.get("kind").str_or_empty(), names.get("plural").str_or_empty());
     let mut custom = Custom::default();
     let strings = |field: &str| names.get(field).items().iter().map(|s| s.str_or_empty().to_owned()).collect();
+    names.get("listKind").str_or_empty().clone_into(&mut custom.list_kind);
     custom.short_names = strings("shortNames");
     custom.categories = strings("categories");
     let meta = definition.get("metadata");
     custom.made_from = (meta.get("uid").str_or_empty().to_owned(), meta.get("generation").as_i64().unwrap_or_default());
+    let mut selectable_fields: Vec<Box<str>> = Vec::new();
     let (mut served, mut storage, mut has_status) = (Vec::new(), None, false);
     let mut subresources = Vec::new();
     for version in spec.get("versions").items() {
@@ -186,6 +198,12 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
         };
         let columns = version.get("additionalPrinterColumns").items().iter().map(column).collect();
         custom.versions.insert(this.api_version.clone(), Version { schema, columns });
+        for field in version.get("selectableFields").items() {
+            let path: Box<str> = field.get("jsonPath").str_or_empty().trim_start_matches('.').into();
+            if !selectable_fields.contains(&path) {
+                selectable_fields.push(path);
+            }
+        }
         if version.get("storage").as_bool() == Some(true) {
             storage = Some(this.clone());
             if !version.path(&["subresources", "status"]).is_null() {
@@ -221,7 +239,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
         returns_deleted: false,
         orphans_by_default: false,
         ttl_seconds: None,
-        selectable_fields: Vec::new(),
+        selectable_fields,
         subresources,
         custom: Some(std::sync::Arc::new(custom)),
     })

@@ -33,7 +33,7 @@ pub fn prepare_update(cx: &RequestContext, obj: &mut Value, old: &Value) {
 
 /// Adds one to the old generation if anything but metadata and status differs.
 pub fn bump_generation(resource: &Resource, obj: &mut Value, old: &Value) {
-    if resource.has_generation && differs(obj, old) {
+    if resource.has_generation && differs(obj, old, resource.has_status) {
         let old = old.path(&["metadata", "generation"]).as_i64().unwrap_or(0);
         obj.set_path(&["metadata", "generation"], Value::Int(old + 1));
     }
@@ -81,10 +81,10 @@ fn copy_path(obj: &mut Value, old: &Value, path: &[&str]) {
     }
 }
 
-fn differs(a: &Value, b: &Value) -> bool {
+fn differs(a: &Value, b: &Value, has_status: bool) -> bool {
     let relevant = |v: &Value| -> Vec<(String, Value)> {
         v.entries()
-            .filter(|(k, _)| !matches!(*k, "metadata" | "status" | "apiVersion" | "kind"))
+            .filter(|(k, _)| !matches!(*k, "metadata" | "apiVersion" | "kind") && !(has_status && *k == "status"))
             .map(|(k, v)| (k.to_owned(), v.clone()))
             .collect()
     };

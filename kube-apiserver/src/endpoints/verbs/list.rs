@@ -127,9 +127,21 @@ impl JsonPieces {
     fn new(view: View, list: List) -> Self {
         let mut head = Vec::new();
         with_meta(&list, |meta| transcode::list_start(view.api_version(), &view.list_kind(), meta, &mut head));
+        if view.store.resource.custom.is_some() && view.part == Part::Whole && list.continue_token.is_empty() {
+            // lists without a Go type always show where they continue
+            head = custom_head(&view, list.revision);
+        }
         let typed = view.part != Part::Whole || view.store.stored.cached_is_json();
         Self { view, head: Some(head), entries: list.entries.into_iter(), first: true, typed }
     }
+}
+
+fn custom_head(view: &View, revision: u64) -> Vec<u8> {
+    let (kind, api_version) = (view.list_kind(), view.api_version());
+    format!(
+        "{{\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}\",\"metadata\":{{\"continue\":\"\",\"resourceVersion\":\"{revision}\"}},\"items\":["
+    )
+    .into_bytes()
 }
 
 impl Pieces for JsonPieces {

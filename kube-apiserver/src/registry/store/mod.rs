@@ -213,7 +213,13 @@ impl Store {
     }
 
     pub(crate) fn object(&self, raw: &[u8]) -> Result<Value, ApiError> {
-        self.stored.to_object(raw).map_err(ApiError::internal)
+        let mut object = self.stored.to_object(raw).map_err(ApiError::internal)?;
+        if let Some(custom) = &self.resource.custom
+            && let Some(schema) = custom.schema(&self.resource.hub.api_version)
+        {
+            crate::extensions::custom::default(&mut object, schema);
+        }
+        Ok(object)
     }
 
     async fn fetch(&self, key: &str) -> Result<Option<Existing>, StorageError> {
