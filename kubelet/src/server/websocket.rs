@@ -15,7 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::spdy::{Frame, FrameReader, FrameWriter};
 
@@ -60,6 +61,13 @@ impl Channels {
 
 async fn socket(client: Upgraded) -> Socket {
     WebSocketStream::from_raw_socket(TokioIo::new(client), Role::Server, None).await
+}
+
+/// Clients take an end without this code for a failure.
+async fn say_goodbye(sink: &mut SplitSink<Socket, Message>) {
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _client_is_gone = sink.send(Message::Close(Some(frame))).await;
+    let _client_is_gone = sink.close().await;
 }
 
 /// Runs a remote command session to its end.
@@ -112,7 +120,7 @@ impl Session {
                 break;
             }
         }
-        let _client_is_gone = self.sink.close().await;
+        say_goodbye(&mut self.sink).await;
     }
 
     async fn on_message(&mut self, message: Message) -> Next {
@@ -191,7 +199,7 @@ pub async fn tunnel(client: Upgraded, runtime: Upgraded) {
                 break;
             }
         }
-        let _client_is_gone = sink.close().await;
+        say_goodbye(&mut sink).await;
     };
     let to_runtime = async {
         while let Some(Ok(message)) = input.next().await {
