@@ -421,6 +421,9 @@ staticPodPath: "$POD_MANIFEST_PATH"
 podLogsDir: "$POD_LOGS_DIR"
 resolvConf: "$KUBELET_RESOLV_CONF"
 failCgroupV1: false
+# Images were imported and cannot be pulled again, so a full disk is no reason to remove them.
+imageGCHighThresholdPercent: 100
+imageGCLowThresholdPercent: 99
 authentication:
   webhook:
     enabled: ${KUBELET_AUTHENTICATION_WEBHOOK:-true}
