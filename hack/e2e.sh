@@ -69,6 +69,8 @@ export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DI
   CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1
 [ -f "$IMAGE_ARCHIVE" ] || "$KUBE_ROOT/cluster/images/build.sh" "$IMAGE_ARCHIVE" >/dev/null
 : >"$work/resolv.conf"
+# How full the disk of the machine that runs the test is says nothing about the cluster.
+export EVICTION_HARD=${EVICTION_HARD:-"memory.available<100Mi"}
 export KUBELET_RESOLV_CONF=$work/resolv.conf
 
 echo "starting a cluster in the network namespace $namespace, logs in $work/logs"

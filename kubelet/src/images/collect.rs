@@ -58,9 +58,11 @@ impl ImageCollector {
         let now = clock::now();
         let images = self.runtime.list_images().await?;
         let containers = self.runtime.list_containers(None).await?;
+        let sandbox_image = self.runtime.sandbox_image().await;
         let used: BTreeSet<String> = containers
             .into_iter()
             .flat_map(|container| [container.image_ref, container.image_id, container.image.unwrap_or_default().image])
+            .chain(sandbox_image)
             .collect();
         self.note(&images, &used, now);
         for id in too_old(&self.records, &self.policy, now) {

@@ -237,6 +237,13 @@ impl Runtime for CriRuntime {
         Ok(self.call(self.clients.runtime.clone().list_pod_sandbox_stats(request)).await?.stats)
     }
 
+    async fn sandbox_image(&self) -> Option<String> {
+        let request = StatusRequest { verbose: true };
+        let answer = self.call(self.clients.runtime.clone().status(request)).await.ok()?;
+        let config: serde_json::Value = serde_json::from_str(answer.info.get("config")?).ok()?;
+        config["sandboxImage"].as_str().map(str::to_owned)
+    }
+
     async fn list_images(&self) -> RuntimeResult<Vec<Image>> {
         let request = ListImagesRequest { filter: None };
         Ok(self.call(self.clients.image.clone().list_images(request)).await?.images)

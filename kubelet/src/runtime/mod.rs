@@ -157,6 +157,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Usage of all sandboxes.
     async fn list_sandbox_stats(&self) -> RuntimeResult<Vec<PodSandboxStats>>;
 
+    /// Name of the image that sandboxes are made of, where the runtime tells it.
+    async fn sandbox_image(&self) -> Option<String>;
     /// All images.
     async fn list_images(&self) -> RuntimeResult<Vec<Image>>;
     /// One image, `None` when it is not on the node.
