@@ -166,7 +166,8 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         registry.feed().wait_ready().await;
         rbac_synced.await;
         health.informers_synced();
-        task::spawn("definitions", crate::extensions::controller::run(registry.clone(), definitions_api));
+        task::spawn("definitions", crate::extensions::controller::run(registry.clone(), definitions_api.clone()));
+        task::spawn("flow-schemas", crate::bootstrap::flow_control::follow(registry.clone(), definitions_api));
         bootstrap.start();
         repair::run(objects, allocators, shutdown).await;
     });

@@ -3,6 +3,9 @@
 //! Requests are not queued by them (see `filters::flow_control`); clients and operators expect the objects.
 //! upstream: pkg/registry/flowcontrol/{rest/storage_flowcontrol.go, ensurer}
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use apimachinery::status::ApiError;
 use apimachinery::value::Value;
 use jiff::Timestamp;
@@ -10,6 +13,8 @@ use jiff::Timestamp;
 use super::{created, data};
 use crate::loopback::{Loopback, Options};
 use crate::objects::Kind;
+use crate::registry::Registry;
+use crate::storage::EventKind;
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 const PRODUCER: Options<'static> =
@@ -52,23 +57,61 @@ async fn update(api: &Loopback, kind: Kind, name: &str, existing: Value, wanted:
     api.update(kind, "", name, "", &object, PRODUCER).await.map(|_| ())
 }
 
+/// Keeps the conditions of all schemas as they change, until dropped.
+pub async fn follow(registry: Arc<Registry>, api: Loopback) {
+    let Some(store) = registry.store(SCHEMAS.group, SCHEMAS.plural) else { return };
+    loop {
+        let Some((_, _, mut watcher)) = store.cache.watch_from_now() else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        for schema in store.cached_list("") {
+            check(&api, &schema).await;
+        }
+        // ends when the cache was refilled
+        while let Ok(events) = watcher.ready() {
+            if events.is_empty() {
+                watcher.changed().await;
+            }
+            for event in events.iter().filter(|e| e.kind != EventKind::Deleted) {
+                if let Ok(schema) = store.object(&event.entry.raw) {
+                    check(&api, &schema).await;
+                }
+            }
+        }
+    }
+}
+
+async fn check(api: &Loopback, schema: &Value) {
+    let name = schema.path(&["metadata", "name"]).str_or_empty();
+    match set_status(api, name, schema).await {
+        Ok(()) => {}
+        Err(e) if e.is_not_found() || e.is_conflict() => {}
+        Err(error) => tracing::warn!(name, error = error.message(), "cannot set the condition of a flow schema"),
+    }
+}
+
 /// The condition that says whether the schema's priority level exists.
 async fn set_status(api: &Loopback, name: &str, wanted: &Value) -> Result<(), ApiError> {
+    let level = wanted.path(&["spec", "priorityLevelConfiguration", "name"]).str_or_empty();
+    let found = api.cached(LEVELS, "", level).is_some();
+    let (status, reason, end) =
+        if found { ("False", "Found", "and it exists") } else { ("True", "NotFound", "but there is no such object") };
+    let message = format!("This FlowSchema references the PriorityLevelConfiguration object named {level:?} {end}");
     let there = api.cached(SCHEMAS, "", name).is_some_and(|schema| {
         let conditions = schema.path(&["status", "conditions"]).items();
-        conditions.iter().any(|c| c.get("type").str_or_empty() == "Dangling")
+        conditions
+            .iter()
+            .any(|c| c.get("type").str_or_empty() == "Dangling" && c.get("status").str_or_empty() == status)
     });
     if there {
         return Ok(());
     }
-    let level = wanted.path(&["spec", "priorityLevelConfiguration", "name"]).str_or_empty();
-    let message =
-        format!("This FlowSchema references the PriorityLevelConfiguration object named {level:?} and it exists");
     let condition: Value = [
         ("type", Value::from("Dangling")),
-        ("status", "False".into()),
+        ("status", status.into()),
         ("lastTransitionTime", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()),
-        ("reason", "Found".into()),
+        ("reason", reason.into()),
         ("message", message.into()),
     ]
     .into();

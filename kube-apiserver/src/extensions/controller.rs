@@ -11,6 +11,7 @@ use super::{custom, names};
 use crate::endpoints::dispatch::now;
 use crate::loopback::{Loopback, Options};
 use crate::objects::Kind;
+use crate::registry::store::CLEANUP_FINALIZER;
 use crate::registry::{Registry, Store};
 use crate::storage::{EventKind, WatchEnd};
 
@@ -60,6 +61,7 @@ async fn sync_all(store: &Store, registry: &Registry, api: &Loopback) {
 async fn sync(store: &Store, registry: &Registry, api: &Loopback, definition: &Value) {
     let meta = definition.get("metadata");
     if !meta.get("deletionTimestamp").is_null() {
+        finalize(registry, api, definition).await;
         return;
     }
     let all = store.cached_list("");
@@ -102,6 +104,25 @@ async fn serve(registry: &Registry, definition: &Value) {
     let (group, plural) = (resource.group.clone(), resource.plural.clone());
     if let Err(error) = registry.add(resource, &custom::CUSTOM).await {
         tracing::warn!(group = &*group, resource = &*plural, %error, "cannot serve a custom resource");
+    }
+}
+
+/// A definition is to go: its objects go first, then what holds it.
+async fn finalize(registry: &Registry, api: &Loopback, definition: &Value) {
+    let held = definition.path(&["metadata", "finalizers"]).items();
+    if !held.iter().any(|f| f.as_str() == Some(CLEANUP_FINALIZER)) {
+        return;
+    }
+    remove(registry, definition).await;
+    let mut freed = definition.clone();
+    let meta = freed.field_mut("metadata");
+    meta.field_mut("finalizers").list_mut().retain(|f| f.as_str() != Some(CLEANUP_FINALIZER));
+    let name = definition.path(&["metadata", "name"]).str_or_empty();
+    match api.update(DEFINITIONS, "", name, "", &freed, Options::default()).await {
+        Ok(_) => {}
+        // it changed meanwhile, and is seen again
+        Err(e) if e.is_conflict() || e.is_not_found() => {}
+        Err(error) => tracing::warn!(name, error = error.message(), "cannot release a definition"),
     }
 }
 

@@ -48,10 +48,22 @@ impl Store {
         {
             return answer.map(|object| (object, false));
         }
-        if self.resource.is_namespaces() {
-            return self.delete_namespace(state, cx, name, options, guard).await;
+        if self.deletes_in_two_steps() {
+            return self.delete_in_two_steps(state, cx, name, options, guard).await;
         }
+        self.warn_of_orphans(cx, options);
         self.delete_generic(state, cx, name, options, guard).await
+    }
+
+    /// Jobs are the one kind whose pods stay by default without anyone wanting it.
+    fn warn_of_orphans(&self, cx: &RequestContext, options: &DeleteOptions) {
+        let says = options.orphan_dependents.is_some() || options.propagation_policy.is_some();
+        if &*self.resource.plural == "jobs" && &*self.resource.group == "batch" && !says {
+            cx.warnings.add(
+                "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
+                 them or set propagationPolicy=Orphan to suppress this warning",
+            );
+        }
     }
 
     pub(super) async fn delete_generic(

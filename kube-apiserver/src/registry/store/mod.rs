@@ -5,10 +5,10 @@
 mod create;
 mod delete;
 mod list;
-mod namespaces;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
+mod two_steps;
 mod update;
 mod watch;
 
@@ -29,6 +29,7 @@ use crate::storage::{Cache, Etcd, Feed, Kv, StorageError};
 
 pub use create::{ensure_namespace, generate_name};
 pub use list::{List, ListOptions, Match, Selection, parse_revision};
+pub use two_steps::CLEANUP_FINALIZER;
 pub use update::Updater;
 pub use watch::{ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions};
 

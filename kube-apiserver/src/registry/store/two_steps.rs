@@ -1,8 +1,11 @@
-//! Deletion of namespaces: first they are marked and their controller empties them, then they go.
+//! Deletion of what contains other objects, namespaces and definitions of custom resources: first they are marked and
+//! their controller empties them, then they go.
 //!
-//! upstream: pkg/registry/core/namespace/storage/storage.go: Delete
+//! upstream: pkg/registry/core/namespace/storage/storage.go and
+//! apiextensions-apiserver/pkg/registry/customresourcedefinition/etcd.go: Delete
 
 use apimachinery::status::ApiError;
+use apimachinery::value;
 use apimachinery::value::Value;
 use async_trait::async_trait;
 
@@ -10,8 +13,15 @@ use super::{Change, Guard, Preconditions, Stop, Store};
 use crate::registry::strategy::{DeleteOptions, RequestContext};
 use crate::state::AppState;
 
+/// Holds a definition until its objects are gone.
+pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
 impl Store {
-    pub(super) async fn delete_namespace(
+    pub(super) fn deletes_in_two_steps(&self) -> bool {
+        self.resource.is_namespaces() || &*self.resource.plural == "customresourcedefinitions"
+    }
+
+    pub(super) async fn delete_in_two_steps(
         &self,
         state: &AppState,
         cx: &RequestContext,
@@ -32,7 +42,7 @@ impl Store {
             {
                 let why =
                     format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}");
-                return Err(ApiError::conflict("", "namespaces", name, why));
+                return Err(ApiError::conflict(&cx.group, &self.resource.plural, name, why));
             }
         }
         let uid = options.uid.clone().or_else(|| meta.get("uid").as_str().map(str::to_owned));
@@ -73,8 +83,29 @@ impl Change for Terminating<'_> {
         if meta.get("deletionTimestamp").is_null() {
             meta.set("deletionTimestamp", self.cx.now_text());
         }
-        namespace.set_path(&["status", "phase"], "Terminating".into());
-        self.store.set_propagation_finalizers(&mut namespace, self.options);
+        if self.store.resource.is_namespaces() {
+            namespace.set_path(&["status", "phase"], "Terminating".into());
+            self.store.set_propagation_finalizers(&mut namespace, self.options);
+        } else {
+            mark_definition(&mut namespace, &self.cx.now_text());
+        }
         Ok(namespace)
     }
+}
+
+fn mark_definition(definition: &mut Value, now: &str) {
+    let finalizers = definition.field_mut("metadata").field_mut("finalizers").list_mut();
+    if !finalizers.iter().any(|f| f.as_str() == Some(CLEANUP_FINALIZER)) {
+        finalizers.push(CLEANUP_FINALIZER.into());
+    }
+    let condition = value!({
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    });
+    let conditions = definition.field_mut("status").field_mut("conditions").list_mut();
+    conditions.retain(|c| c.get("type").as_str() != Some("Terminating"));
+    conditions.push(condition);
 }
