@@ -451,7 +451,7 @@ start_kubelet() {
   write_kubelet_config
   # shellcheck disable=SC2086
   start kubelet "$LOG_DIR/kubelet.log" "$GO_OUT/kubelet" \
-    --v="$LOG_LEVEL" --vmodule="$LOG_SPEC" --hostname-override="$HOSTNAME_OVERRIDE" --root-dir="$KUBELET_ROOT_DIR" \
+    --v="$LOG_LEVEL" --vmodule="$LOG_SPEC" --hostname-override="$HOSTNAME_OVERRIDE" --root-dir="$KUBELET_ROOT_DIR" --cert-dir="$KUBELET_ROOT_DIR/pki" \
     --bootstrap-kubeconfig="$CERT_DIR/kubelet.kubeconfig" --kubeconfig="$CERT_DIR/kubelet-rotated.kubeconfig" \
     ${IMAGE_SERVICE_ENDPOINT:+--image-service-endpoint="$IMAGE_SERVICE_ENDPOINT"} --config="$TMP_DIR/kubelet.yaml" $KUBELET_FLAGS
 }
