@@ -28,13 +28,16 @@ done
 [ $# -eq 0 ] || shift
 
 [ -f "$golden/replay.py" ] || { echo "skipped: no recorded behaviour at $golden" && exit 0; }
-[ ${#areas[@]} -gt 0 ] || areas=(bootstrap discovery resources defaulting validation auth negotiation crd admission subresources)
+[ ${#areas[@]} -gt 0 ] || areas=(bootstrap discovery resources defaulting validation subresources negotiation auth crd admission)
 
 work=$(mktemp -d -t replay.XXXXXX)
 pids=()
 stop() { # newest first; by process id, never by name
   local i
-  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill -9 "${pids[i]}" 2>/dev/null || true; done
+  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+    kill -9 "${pids[i]}" 2>/dev/null || true
+    wait "${pids[i]}" 2>/dev/null || true
+  done
   pids=()
 }
 trap 'stop; rm -rf "$work"' EXIT
