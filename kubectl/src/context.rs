@@ -111,7 +111,7 @@ impl Context {
     /// What the global flags override.
     pub fn overrides(&self) -> Overrides {
         let text = |name: &str| {
-            let flag = self.flags.lookup(name).filter(|f| f.changed);
+            let flag = self.flags.lookup(name).filter(|f| f.changed && !f.shadows);
             flag.map_or(String::new(), |_| self.flags.str(name).to_owned())
         };
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();

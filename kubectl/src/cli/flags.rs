@@ -44,6 +44,8 @@ pub struct Flag {
     pub required: bool,
     /// Set by the user.
     pub changed: bool,
+    /// Takes the place of a flag of the same name that was there before: a command's own `--user` is not the global one.
+    pub shadows: bool,
     values: Vec<String>,
 }
 
@@ -131,7 +133,8 @@ pub struct FlagSet {
 
 impl FlagSet {
     fn add(&mut self, name: &'static str, short: &str, kind: Kind, default: String, usage: &'static str) -> &mut Flag {
-        if let Some(at) = self.flags.iter().position(|f| f.name == name) {
+        let earlier = self.flags.iter().position(|f| f.name == name);
+        if let Some(at) = earlier {
             self.flags.remove(at);
         }
         self.flags.push(Flag {
@@ -144,6 +147,7 @@ impl FlagSet {
             hidden: false,
             required: false,
             changed: false,
+            shadows: earlier.is_some(),
             values: Vec::new(),
         });
         self.flags.last_mut().expect("just pushed")
