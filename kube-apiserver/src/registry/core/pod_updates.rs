@@ -165,7 +165,7 @@ fn without_empty(value: &Value) -> Value {
 /// upstream: ValidatePodEphemeralContainersUpdate
 pub fn ephemeral_containers(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     if old.field("metadata").field("annotations").field(MIRROR).exists() {
-        return errs.forbidden("", "static pods do not support ephemeral containers");
+        return errs.forbidden("[]", "static pods do not support ephemeral containers");
     }
     itself(pod, old, Rules::pod().since(old), errs);
     let list = pod.field("spec").field("ephemeralContainers");
@@ -185,10 +185,10 @@ pub fn ephemeral_containers(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors)
 pub fn resize(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     let (spec, old_spec) = (pod.field("spec"), old.field("spec"));
     if old.field("metadata").field("annotations").field(MIRROR).exists() {
-        return errs.forbidden("", "static pods cannot be resized");
+        return errs.forbidden("[]", "static pods cannot be resized");
     }
     if old_spec.field("os").field("name").str() == "windows" {
-        return errs.forbidden("", "windows pods cannot be resized");
+        return errs.forbidden("[]", "windows pods cannot be resized");
     }
     pod_itself(pod, Rules::pod().since(old), errs);
     let qos = |spec: Cursor<'_>| crate::registry::pod_resources::qos_class(spec.value());
@@ -221,6 +221,11 @@ pub fn resize(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         let mut resources = resources.value().clone();
         for (list, name) in [("limits", "cpu"), ("limits", "memory"), ("requests", "cpu"), ("requests", "memory")] {
             resources.remove_path(&[list, name]);
+        }
+        for list in ["limits", "requests"] {
+            if resources.get(list).is_zero() {
+                resources.remove(list);
+            }
         }
         without_empty(&resources)
     };

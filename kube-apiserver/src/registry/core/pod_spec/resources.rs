@@ -270,7 +270,7 @@ pub(super) fn claims(list: Cursor<'_>, meta: Cursor<'_>, errs: &mut Errors) {
     let mut seen = HashSet::new();
     for claim in list.list() {
         if meta.field("annotations").field("kubernetes.io/config.mirror").exists() {
-            errs.forbidden("", "static pods do not support resource claims");
+            errs.forbidden("[]", "static pods do not support resource claims");
             continue;
         }
         let (name, one, template) =
