@@ -63,10 +63,11 @@ inside ip link set node0-peer up
 inside ip route add default via 192.168.127.1 dev node0
 
 mkdir -p "$work"/{logs,certs,tmp}
+# How full the disk of the test machine is must not decide whether pods run.
 export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DIR=$work/kubelet \
   POD_MANIFEST_PATH=$work/static-pods POD_LOGS_DIR=$work/pods CNI_CONFIG_DIR=$work/cni CNI_DATA_DIR=$work/cni-data \
   CONTAINER_RUNTIME_ENDPOINT=unix://$work/containerd/containerd.sock IMAGE_ARCHIVE=${IMAGE_ARCHIVE:-$KUBE_ROOT/_output/images.tar} \
-  CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1
+  CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1 EVICTION_HARD=${EVICTION_HARD:-"memory.available<100Mi"}
 [ -f "$IMAGE_ARCHIVE" ] || "$KUBE_ROOT/cluster/images/build.sh" "$IMAGE_ARCHIVE" >/dev/null
 : >"$work/resolv.conf"
 # How full the disk of the machine that runs the test is says nothing about the cluster.

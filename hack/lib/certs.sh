@@ -88,7 +88,7 @@ create_cluster_certs() {
   create_cert "$dir" client-ca client-scheduler "/CN=system:kube-scheduler" clientAuth
   create_cert "$dir" client-ca client-kube-apiserver "/CN=kube-apiserver" clientAuth
   create_cert "$dir" client-ca client-kube-aggregator "/O=system:masters/CN=system:kube-aggregator" clientAuth
-  create_cert "$dir" client-ca client-kube-proxy "/O=system:nodes/CN=system:kube-proxy" clientAuth
+  create_cert "$dir" client-ca client-kube-proxy "/CN=system:kube-proxy" clientAuth
   create_cert "$dir" client-ca client-kubelet "/O=system:nodes/CN=system:node:$node" clientAuth
   create_cert "$dir" request-header-ca client-auth-proxy "/CN=system:auth-proxy" clientAuth
 }

@@ -99,7 +99,7 @@ impl Cluster {
         let kubelet = format!(
             "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\naddress: 127.0.0.1\n\
              containerRuntimeEndpoint: unix://{dir}/c.sock\ncgroupDriver: cgroupfs\nfailCgroupV1: false\nfailSwapOn: false\n\
-             podLogsDir: {dir}/pods\nresolvConf: \"\"\nauthentication:\n  x509:\n    clientCAFile: {dir}/client-ca.crt\n\
+             evictionHard:\n  memory.available: 100Mi\npodLogsDir: {dir}/pods\nresolvConf: \"\"\nauthentication:\n  x509:\n    clientCAFile: {dir}/client-ca.crt\n\
              authorization:\n  mode: Webhook\n"
         );
         std::fs::write(self.path("kubelet.yaml"), kubelet)?;
