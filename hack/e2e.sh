@@ -143,6 +143,8 @@ eventually 90 "the restarted deployment is ready" contains "successfully rolled 
 
 # Crashes are part of normal life: the kubelet and the API server are killed, containers stay and the cluster converges.
 restarts() { k -n web get pods -o 'jsonpath={range .items[*]}{.metadata.uid}:{.status.containerStatuses[0].restartCount} {end}'; }
+pods_left() { [ "$(k -n web get pods --no-headers | wc -l)" = "$1" ]; }
+eventually 60 "only the pods of the last rollout are left" pods_left 3
 before=$(restarts)
 for daemon in kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
   pid=$(pgrep -f -- "^$binaries/$daemon .*$work" | head -n 1 || true)
@@ -154,7 +156,12 @@ for daemon in kubelet kube-apiserver kube-controller-manager kube-scheduler kube
   inside "${command[@]}" >>"$work/logs/$daemon.log" 2>&1 &
   eventually 60 "the cluster converges after kill -9 of $daemon" ready_pods 3
 done
-eventually 20 "no container restarted meanwhile" test "$before" = "$(restarts)"
+nothing_restarted() {
+  local now
+  now=$(restarts)
+  [ "$before" = "$now" ] || { echo "pods and restarts before: $before"; echo "and now: $now"; return 1; }
+}
+eventually 20 "no container restarted meanwhile" nothing_restarted
 eventually 60 "the service still answers" answers "http://$cluster_ip/" 3
 
 eventually 60 "delete -f" contains "deleted" k delete -f "$KUBE_ROOT/cluster/examples/web.yaml" --timeout=50s
