@@ -28,6 +28,31 @@ pub(crate) struct PodControl {
     context: Context,
     pods: Reader<Pod>,
     writes: Arc<Writes>,
+    tell: Tell,
+}
+
+/// How events name what was done: upstream's StatefulSets have words of their own.
+#[derive(Clone, Copy)]
+pub(crate) enum Tell {
+    Plainly,
+    WithSet,
+}
+
+impl Tell {
+    fn done(self, verb: &str, past: &str, pod: &str, owner: &str) -> String {
+        match self {
+            Self::Plainly => format!("{past} pod: {pod}"),
+            Self::WithSet => format!("{verb} Pod {pod} in StatefulSet {owner} successful"),
+        }
+    }
+
+    fn failed(self, verb: &str, pod: &str, owner: &str, error: &str) -> String {
+        match self {
+            Self::Plainly if verb == "create" => format!("Error creating: {error}"),
+            Self::Plainly => format!("Error deleting: {error}"),
+            Self::WithSet => format!("{verb} Pod {pod} in StatefulSet {owner} failed error: {error}"),
+        }
+    }
 }
 
 impl PodControl {
@@ -38,7 +63,12 @@ impl PodControl {
             let owner = api::controller_of(&pod.metadata).map(|owner| owner.uid.clone());
             vec![owner.unwrap_or_else(|| format!("orphan/{}", pod.namespace()))]
         });
-        Self { context: context.clone(), pods, writes }
+        Self { context: context.clone(), pods, writes, tell: Tell::Plainly }
+    }
+
+    /// With other words in its events.
+    pub(crate) fn telling(self, tell: Tell) -> Self {
+        Self { tell, ..self }
     }
 
     pub(crate) fn reader(&self) -> &Reader<Pod> {
@@ -136,14 +166,14 @@ impl PodControl {
                     &self.context.recorder,
                     owner,
                     "SuccessfulCreate",
-                    format!("Created pod: {}", made.name()),
+                    self.tell.done("create", "Created", made.name(), owner.name()),
                 );
                 Ok(())
             }
             // The namespace is going away, and the owner with it.
             Err(error) if api::is_namespace_terminating(&error) => Ok(()),
             Err(error) => {
-                let message = format!("Error creating: {}", api::message_of(&error));
+                let message = self.tell.failed("create", pod.name(), owner.name(), &api::message_of(&error));
                 events::warning(&self.context.recorder, owner, "FailedCreate", message);
                 Err(error).doing(|| "cannot create a pod".to_owned())
             }
@@ -170,13 +200,13 @@ impl PodControl {
                     &self.context.recorder,
                     owner,
                     "SuccessfulDelete",
-                    format!("Deleted pod: {}", pod.name()),
+                    self.tell.done("delete", "Deleted", pod.name(), owner.name()),
                 );
                 Ok(())
             }
             Err(error) if api::has_code(&error, 404) || api::has_code(&error, 409) => Ok(()),
             Err(error) => {
-                let message = format!("Error deleting: {}", api::message_of(&error));
+                let message = self.tell.failed("delete", pod.name(), owner.name(), &api::message_of(&error));
                 events::warning(&self.context.recorder, owner, "FailedDelete", message);
                 Err(error).doing(|| format!("cannot delete pod {:?}", pod.name()))
             }

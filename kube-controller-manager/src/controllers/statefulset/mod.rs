@@ -16,7 +16,10 @@ use kube::api::{Api, PostParams};
 use super::StartError;
 use crate::context::{Context, Shared};
 use crate::history::{self, HASH_LABEL, History};
-use crate::pods::{self, control::PodControl};
+use crate::pods::{
+    self,
+    control::{PodControl, Tell},
+};
 use crate::runner::{self, Controller, Doing as _, Keys, Next, ReconcileError};
 use crate::writes::Writes;
 use crate::{api, events, selector};
@@ -31,7 +34,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
     let controller = StatefulSets {
         sets: context.informers.reader(),
         claims: context.informers.reader(),
-        pods: PodControl::new(&context, Arc::clone(&writes)),
+        pods: PodControl::new(&context, Arc::clone(&writes)).telling(Tell::WithSet),
         history: History::new(&context, Arc::clone(&writes)),
         writes,
         context: context.clone(),
