@@ -300,7 +300,6 @@ pub fn stream(output: &Output) -> Result<(), ApiError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

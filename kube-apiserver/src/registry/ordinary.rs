@@ -84,7 +84,7 @@ fn copy_path(obj: &mut Value, old: &Value, path: &[&str]) {
 fn differs(a: &Value, b: &Value, has_status: bool) -> bool {
     let relevant = |v: &Value| -> Vec<(String, Value)> {
         v.entries()
-            .filter(|(k, _)| !matches!(*k, "metadata" | "apiVersion" | "kind") && !(has_status && *k == "status"))
+            .filter(|(k, _)| !matches!(*k, "metadata" | "apiVersion" | "kind") && (!has_status || *k != "status"))
             .map(|(k, v)| (k.to_owned(), v.clone()))
             .collect()
     };

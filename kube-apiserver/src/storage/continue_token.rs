@@ -91,7 +91,6 @@ fn base64_message(e: &base64::DecodeError, text: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

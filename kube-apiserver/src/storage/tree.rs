@@ -141,7 +141,6 @@ impl<'a> Iterator for Range<'a> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
@@ -159,7 +158,7 @@ mod tests {
         for step in 0..5000u64 {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let key = format!("ns{}/p{}", (seed >> 33) % 5, (seed >> 40) % 700);
-            if seed % 3 == 0 {
+            if seed.is_multiple_of(3) {
                 assert_eq!(tree.remove(&key).map(|e| e.rv), model.remove(&key));
             } else {
                 assert_eq!(tree.insert(entry(&key, step)).map(|e| e.rv), model.insert(key, step));

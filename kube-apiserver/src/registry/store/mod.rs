@@ -6,7 +6,6 @@ mod create;
 mod delete;
 mod list;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 mod two_steps;
 mod update;
