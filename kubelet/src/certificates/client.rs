@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use component_base::client::{ClientConfig, ClientError};
 use component_base::{Chain, Shutdown, clock};
-use kube::Client;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client};
 use serde_json::json;
 
 use super::request::{Issued, Request, RequestError, issue};
@@ -63,13 +64,30 @@ pub async fn client_identity(
     }
     let store = Store::new(cert_dir, PREFIX);
     let current = store.current();
-    if kubeconfig.is_empty() || !holds_certificate(&current) {
+    let reuse = holds_certificate(&current);
+    if reuse {
+        write_kubeconfig(bootstrap, kubeconfig, &current)?;
+    }
+    if !reuse || !is_accepted(kubeconfig, node).await? {
         let client = ClientConfig::from_kubeconfig(bootstrap, "")?.daemon("kubelet").connect()?;
         let issued = bootstrap_certificate(client, node).await?;
         put(&store, &issued)?;
+        write_kubeconfig(bootstrap, kubeconfig, &current)?;
     }
-    write_kubeconfig(bootstrap, kubeconfig, &current)?;
     Ok(Some(ClientIdentity { config: ClientConfig::from_kubeconfig(kubeconfig, "")? }))
+}
+
+/// A certificate in the folder may be from another cluster, made before this one: the API then does not know it. That the
+/// API does not answer at all says nothing.
+async fn is_accepted(kubeconfig: &str, node: &str) -> Result<bool, IdentityError> {
+    let client = ClientConfig::from_kubeconfig(kubeconfig, "")?.daemon("kubelet").connect()?;
+    match Api::<Node>::all(client).get_opt(node).await {
+        Err(kube::Error::Api(answer)) if answer.code == 401 => {
+            tracing::warn!("the stored client certificate is not accepted, a new one is requested");
+            Ok(false)
+        }
+        _ => Ok(true),
+    }
 }
 
 /// The API may not be there yet when a node boots: that is no reason to give up.
