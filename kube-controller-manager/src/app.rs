@@ -76,6 +76,7 @@ const ACTING_FLAGS: &[&str] = &[
     "node-monitor-grace-period",
     "node-monitor-period",
     "node-startup-grace-period",
+    "resource-quota-sync-period",
     "root-ca-file",
     "secure-port",
     "service-account-private-key-file",
@@ -84,6 +85,9 @@ const ACTING_FLAGS: &[&str] = &[
     "tls-min-version",
     "tls-private-key-file",
     "use-service-account-credentials",
+    "large-cluster-size-threshold",
+    "secondary-node-eviction-rate",
+    "unhealthy-zone-threshold",
     "v",
     "vmodule",
 ];

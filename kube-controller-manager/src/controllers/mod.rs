@@ -15,6 +15,7 @@ mod pod_gc;
 mod protection;
 mod replicaset;
 mod replicationcontroller;
+mod resource_quota;
 mod root_ca;
 mod serviceaccount;
 mod statefulset;
@@ -98,7 +99,7 @@ const CONTROLLERS: [Descriptor; 52] = [
     Descriptor { name: "replicationcontroller-controller", alias: "replicationcontroller", default_on: true, gates: &[], cloud: false, start: Some(replicationcontroller::start) },
     Descriptor { name: "resourceclaim-controller", alias: "resource-claim-controller", default_on: true, gates: &["DynamicResourceAllocation"], cloud: false, start: None },
     Descriptor { name: "resourcepoolstatusrequest-controller", alias: "", default_on: true, gates: &["DRAResourcePoolStatus"], cloud: false, start: None },
-    Descriptor { name: "resourcequota-controller", alias: "resourcequota", default_on: true, gates: &[], cloud: false, start: None },
+    Descriptor { name: "resourcequota-controller", alias: "resourcequota", default_on: true, gates: &[], cloud: false, start: Some(resource_quota::start) },
     Descriptor { name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", default_on: true, gates: &[], cloud: false, start: Some(root_ca::start) },
     Descriptor { name: "selinux-warning-controller", alias: "", default_on: false, gates: &["SELinuxChangePolicy"], cloud: false, start: None },
     Descriptor { name: "service-cidr-controller", alias: "", default_on: true, gates: &["MultiCIDRServiceAllocator"], cloud: false, start: None },
