@@ -12,12 +12,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use crate::authentication::service_account::discovery::IssuerDocuments;
 use crate::body::Body;
 use crate::discovery::{self, Enabled};
-use crate::extensions::discovery as custom;
-use crate::registry::Registry;
 use crate::endpoints::negotiation::{self, Accepted};
 use crate::endpoints::responses;
+use crate::extensions::discovery as custom;
 use crate::health::{self, Health};
 use crate::openapi::OpenApi;
+use crate::registry::Registry;
 use crate::statusz;
 
 /// Everything the non-resource paths need.
@@ -83,9 +83,7 @@ impl Paths {
         let document = match parts.as_slice() {
             ["api"] | ["apis"] => return self.group_discovery(request, parts[0] == "api"),
             ["api", version] => discovery::resource_list("", version, &self.enabled),
-            ["apis", group] => {
-                discovery::group(group, &self.enabled).or_else(|| custom::group(&self.registry, group))
-            }
+            ["apis", group] => discovery::group(group, &self.enabled).or_else(|| custom::group(&self.registry, group)),
             ["apis", group, version] => discovery::resource_list(group, version, &self.enabled)
                 .or_else(|| custom::resource_list(&self.registry, group, version)),
             _ => None,

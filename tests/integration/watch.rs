@@ -106,13 +106,18 @@ async fn a_watch_resumes_after_the_api_server_was_killed() -> anyhow::Result<()>
     let client = plane.client("admin").await?;
     request(&client, "POST", CONFIG_MAPS, config_map("three", "red")).await?;
     // The new server either knows the changes since, or says 410 Gone, so that a client lists again: both lose nothing.
-    match events(&client, &format!("resourceVersion={version}"), 2).await {
-        Ok(seen) => ensure!(seen == pairs(&[("ADDED", "two"), ("ADDED", "three")]), "{seen:?}"),
-        Err(error) => {
-            let expired = error.downcast_ref::<kube::Error>();
-            let gone = matches!(expired, Some(kube::Error::Api(status)) if status.code == 410);
-            ensure!(gone, "only an expired version may end the watch: {error:#}");
+    let request = http::Request::get(format!("{CONFIG_MAPS}?watch=true&resourceVersion={version}")).body(Vec::new())?;
+    let mut lines = client.request_stream(request).await?.lines();
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let line = tokio::time::timeout(EVENT_LIMIT, lines.next()).await?.context("the watch ended")??;
+        let event: Value = serde_json::from_str(&line)?;
+        if event["type"] == "ERROR" {
+            ensure!(event["object"]["code"] == 410, "only an expired version may end the watch: {event}");
+            return Ok(());
         }
+        seen.push(text(&event["object"]["metadata"]["name"]));
     }
+    ensure!(seen == ["two", "three"], "{seen:?}");
     Ok(())
 }

@@ -49,9 +49,9 @@ impl Strategy for Events {
         let value = crate::registry::ordinary::field_value(obj, label);
         // older reporters name themselves in the source alone
         if label == "reportingComponent" && value.is_empty() || label == "source" {
-            return Some(obj.path(&["source", "component"]).str_or_empty().to_owned()).filter(|s| !s.is_empty()).or_else(
-                || Some(obj.get("reportingComponent").str_or_empty().to_owned()),
-            );
+            return Some(obj.path(&["source", "component"]).str_or_empty().to_owned())
+                .filter(|s| !s.is_empty())
+                .or_else(|| Some(obj.get("reportingComponent").str_or_empty().to_owned()));
         }
         Some(value)
     }

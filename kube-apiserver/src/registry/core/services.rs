@@ -11,8 +11,8 @@ use apimachinery::value::{Cursor, Value};
 
 use crate::registry::ordinary;
 use crate::registry::strategy::{Hooks, NameRule, RequestContext, Strategy};
-use crate::service_ip::{self, normalize};
 use crate::registry::validation::{legacy_ip, named, one_of, port, port_or_name, required_one_of, shown};
+use crate::service_ip::{self, normalize};
 
 /// The strategy of services.
 pub struct Services;
