@@ -167,7 +167,6 @@ fn merge_patches(mut first: Value, second: Value) -> Value {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::value;

@@ -347,7 +347,6 @@ impl std::str::FromStr for Quantity {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

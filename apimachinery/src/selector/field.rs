@@ -163,7 +163,6 @@ impl fmt::Display for FieldSelector {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -97,7 +97,6 @@ fn add_missing(object: &mut Value, existing: &Value, wanted: &Value, path: &[&st
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -167,7 +167,6 @@ fn number(value: &str) -> Result<i64, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

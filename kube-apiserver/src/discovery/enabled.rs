@@ -117,7 +117,6 @@ fn stability(version: &str) -> Stability {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

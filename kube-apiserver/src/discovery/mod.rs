@@ -198,7 +198,6 @@ pub fn paths(enabled: &Enabled) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -255,7 +255,6 @@ impl From<ApiError> for AllocateError {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use std::collections::HashSet;
 

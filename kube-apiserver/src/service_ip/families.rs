@@ -248,7 +248,6 @@ fn set_families(service: &mut Value, list: &[Family]) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use apimachinery::codec::json::decode_untyped;
 
