@@ -112,11 +112,12 @@ const FIELDS: [(&str, &str); 96] = [
 ];
 
 /// Flags that act and are no fields of the configuration.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "bootstrap-kubeconfig",
     "cert-dir",
     "config",
     "hostname-override",
+    "container-runtime",
     "kubeconfig",
     "logging-format",
     "log-flush-frequency",
@@ -143,6 +144,9 @@ pub enum FlagValueError {
     /// A taint is malformed.
     #[error("invalid argument {0:?} for \"--register-with-taints\" flag: invalid taint spec")]
     Taint(String),
+    /// A runtime that is not reached over CRI.
+    #[error("invalid argument {0:?} for \"--container-runtime\" flag: the only container runtime is \"remote\"")]
+    Runtime(String),
 }
 
 /// Applies the flags that were given.
@@ -162,6 +166,11 @@ pub fn apply(flags: &Flags, config: &mut Configuration) -> Result<(), FlagValueE
     }
     if flags.changed("register-with-taints") {
         config.register_with_taints = taints(&flags.text("register-with-taints"))?;
+    }
+    // The flag is gone upstream; older command lines still give it, with the one value that means CRI.
+    let runtime = flags.text("container-runtime");
+    if flags.changed("container-runtime") && runtime != "remote" {
+        return Err(FlagValueError::Runtime(runtime));
     }
     let acting: Vec<&str> = FIELDS.iter().map(|(flag, _)| *flag).chain(OTHERS).collect();
     flags.acts(&acting);

@@ -106,6 +106,12 @@ mod tests {
     }
 
     #[test]
+    fn the_only_runtime_is_a_remote_one() {
+        assert!(Options::load(flags(&["--container-runtime=remote"])).is_ok());
+        assert!(Options::load(flags(&["--container-runtime=docker"])).is_err());
+    }
+
+    #[test]
     fn without_a_file_the_old_defaults_hold() {
         let config = Options::load(flags(&[])).expect("valid").config;
         assert_eq!(config.authorization.mode, "AlwaysAllow");
