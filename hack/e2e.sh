@@ -23,7 +23,7 @@ namespace=kube-e2e-$$
 # Sockets have short paths, so the work directory has one as well.
 work=$(mktemp -d /tmp/ke2e.XXXX)
 # rustup and cargo look below HOME unless they are told otherwise; the images are built with rustc.
-export RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
+export RUSTUP_HOME=${RUSTUP_HOME:-${HOME:=/root}/.rustup} CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 export HOME=$work/home KUBECONFIG=$work/certs/admin.kubeconfig
 mkdir -p "$HOME"
 cluster=

@@ -82,7 +82,7 @@ start_server() { # a fresh etcd and a fresh API server; sets $port
 start_server
 for area in "${areas[@]}"; do
   python3 "$golden/replay.py" --replay "https://127.0.0.1:$port" --certs "$work" --jobs 4 \
-    ${diff_file:+--diff "$diff_file.$area"} "$@" "$golden/api/$area.jsonl"
+    --diff "${diff_file:-$work/diff}.$area" "$@" "$golden/api/$area.jsonl"
 done
 if [ -n "$keep" ]; then
   echo "server https://127.0.0.1:$port, certificates in $work; Ctrl-C ends it"
