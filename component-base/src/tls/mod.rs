@@ -1,6 +1,7 @@
 //! TLS for clients and servers on rustls with aws-lc-rs: parsing, trust, hot reload, users out of certificates.
 
 mod client_auth;
+mod provider;
 mod reload;
 mod trust;
 
