@@ -2,12 +2,14 @@
 //! those of Go's time package, which clients see. Reads no clock.
 
 mod duration;
+mod human;
 
 use std::fmt;
 
 use crate::quote::quote;
 
 pub use duration::Duration;
+pub use human::human_duration;
 
 /// Seconds of 0001-01-01T00:00:00Z, Go's zero time, which the API takes for "no time".
 pub const ZERO_SECONDS: i64 = -62_135_596_800;

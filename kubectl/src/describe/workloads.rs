@@ -1,13 +1,14 @@
 //! Deployments, replica sets, daemon sets, stateful sets, jobs.
 
 use apimachinery::selector::label;
+use apimachinery::time::human_duration;
 use apimachinery::value::Value;
 
 use super::Subject;
 use super::containers::pod_template;
 use super::document::{Document, controller, number, selector};
 use crate::printers::{format_labels, sprint};
-use crate::time::{human_duration, rfc1123z, seconds_between};
+use crate::time::{rfc1123z, seconds_between};
 
 pub(super) fn deployment(subject: &Subject, doc: &mut Document) -> bool {
     let object = &subject.object;

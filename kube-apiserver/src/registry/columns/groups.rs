@@ -1,10 +1,11 @@
 //! Rows of the remaining groups.
 
+use apimachinery::time::human_duration;
 use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
 
 use super::core::load_balancer;
-use super::{Entry, NONE, UNSET, age, condition, human_duration, join, name, number, or, selector, some_of, text};
+use super::{Entry, NONE, UNSET, age, condition, join, name, number, or, selector, some_of, text};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", |o, now| admission_policy(o, "mutations", now)),

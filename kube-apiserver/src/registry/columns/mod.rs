@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use apimachinery::selector::label;
+use apimachinery::time::human_duration;
 use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
 
@@ -72,29 +73,6 @@ fn since(time: &str, now: Timestamp) -> String {
     }
 }
 
-/// Seconds in the units that matter: `45s`, `3m10s`, `5h`, `2d3h`, `400d`.
-/// upstream: staging/src/k8s.io/apimachinery/pkg/util/duration/duration.go
-fn human_duration(seconds: i64) -> String {
-    let two = |whole: i64, unit: &str, rest: i64, small: &str| {
-        if rest == 0 { format!("{whole}{unit}") } else { format!("{whole}{unit}{rest}{small}") }
-    };
-    let (minutes, hours) = (seconds / 60, seconds / 3600);
-    let days = hours / 24;
-    match () {
-        () if seconds < -1 => "<invalid>".to_owned(),
-        () if seconds < 0 => "0s".to_owned(),
-        () if seconds < 120 => format!("{seconds}s"),
-        () if minutes < 10 => two(minutes, "m", seconds % 60, "s"),
-        () if minutes < 180 => format!("{minutes}m"),
-        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
-        () if hours < 48 => format!("{hours}h"),
-        () if days < 8 => two(days, "d", hours % 24, "h"),
-        () if days < 365 * 2 => format!("{days}d"),
-        () if days < 365 * 8 => two(days / 365, "y", days % 365, "d"),
-        () => format!("{}y", days / 365),
-    }
-}
-
 /// The string, or `absent` in its place.
 fn or(cursor: Cursor<'_>, absent: &str) -> Value {
     text(cursor.opt_str().filter(|s| !s.is_empty()).unwrap_or(absent))
@@ -146,32 +124,5 @@ fn some_of(items: &[String], max: usize, empty: &str) -> String {
         0 => empty.to_owned(),
         n if n > max => format!("{} + {} more...", items[..max].join(","), n - max),
         _ => items.join(","),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::human_duration;
-
-    #[test]
-    fn durations() {
-        let cases = [
-            (-5, "<invalid>"),
-            (-1, "0s"),
-            (119, "119s"),
-            (120, "2m"),
-            (190, "3m10s"),
-            (601, "10m"),
-            (3 * 3600, "3h"),
-            (3 * 3600 + 60, "3h1m"),
-            (9 * 3600, "9h"),
-            (49 * 3600, "2d1h"),
-            (9 * 86400, "9d"),
-            (800 * 86400, "2y70d"),
-            (9 * 365 * 86400, "9y"),
-        ];
-        for (seconds, expected) in cases {
-            assert_eq!(human_duration(seconds), expected, "{seconds}");
-        }
     }
 }

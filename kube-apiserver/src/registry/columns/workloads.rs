@@ -1,11 +1,10 @@
 //! Rows of apps, batch and replication controllers.
 
+use apimachinery::time::human_duration;
 use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
 
-use super::{
-    Entry, NONE, age, containers, human_duration, is_true, labels, name, number, or, selector, since, text, truth,
-};
+use super::{Entry, NONE, age, containers, is_true, labels, name, number, or, selector, since, text, truth};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     ("", "ReplicationController", replication_controller),
