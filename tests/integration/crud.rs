@@ -164,7 +164,8 @@ fn contains(list: &Value, name: &str) -> bool {
     list["items"].as_array().is_some_and(|items| items.iter().any(|item| item["metadata"]["name"] == *name))
 }
 
-/// Takes the finalizers away that admission gave the object; no controller runs here that would.
+/// Takes the finalizers away that admission gave the object; no controller runs here that would. The API server takes
+/// that of a CustomResourceDefinition away by itself, so that the object may be gone before this patch arrives.
 async fn release(client: &Client, path: &str) -> anyhow::Result<()> {
     let Ok(left) = send(client, "GET", path, JSON, &Value::Null).await else { return Ok(()) };
     ensure!(left["metadata"]["deletionTimestamp"].is_string(), "what is deleted and still there waits for finalizers");
@@ -175,6 +176,12 @@ async fn release(client: &Client, path: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let patch = json!({"metadata": {"finalizers": null}});
-    send(client, "PATCH", path, "application/merge-patch+json", &patch).await?;
-    Ok(())
+    match send(client, "PATCH", path, "application/merge-patch+json", &patch).await {
+        Err(error) if !is_not_found(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<kube::Error>(), Some(kube::Error::Api(status)) if status.code == 404)
 }
