@@ -6,8 +6,7 @@ use apimachinery::value::{Cursor, Value};
 
 use super::rolling::{amount, int_or_percent, not_all};
 use super::{
-    at_most, changed, collisions, counters, keep_spec, name_warnings, required_selector, selected_template,
-    template_warnings,
+    at_most, collisions, counters, creation_warnings, keep_spec, required_selector, selected_template, update_warnings,
 };
 use crate::registry::core::pod_spec::Rules;
 use crate::registry::internal_json::shown_struct;
@@ -76,16 +75,11 @@ impl Strategy for Deployments {
     }
 
     fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
-        let mut warnings = name_warnings(obj);
-        warnings.extend(template_warnings(obj.field("spec").field("template"), Cursor::default()));
-        warnings
+        creation_warnings(obj)
     }
 
     fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
-        match changed(obj, old) {
-            true => template_warnings(obj.field("spec").field("template"), old.field("spec").field("template")),
-            false => Vec::new(),
-        }
+        update_warnings(obj, old)
     }
 }
 
@@ -150,16 +144,11 @@ impl Strategy for ReplicaSets {
     }
 
     fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
-        let mut warnings = name_warnings(obj);
-        warnings.extend(template_warnings(obj.field("spec").field("template"), Cursor::default()));
-        warnings
+        creation_warnings(obj)
     }
 
     fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
-        match changed(obj, old) {
-            true => template_warnings(obj.field("spec").field("template"), old.field("spec").field("template")),
-            false => Vec::new(),
-        }
+        update_warnings(obj, old)
     }
 }
 

@@ -6,7 +6,9 @@ use apimachinery::selector::label::Selector;
 use apimachinery::value::{Cursor, Value};
 
 use super::apps::replica_status;
-use super::{changed, keep_spec, matching_labels, name_warnings, runs_for_ever, template_warnings};
+use super::{
+    changed, creation_warnings, keep_spec, matching_labels, runs_for_ever, template_warnings, update_warnings,
+};
 use crate::registry::core::pod_spec::{self, Rules};
 use crate::registry::strategy::{DefaultPropagation, RequestContext, Strategy};
 use crate::registry::validation::{not_negative, required, shown};
@@ -71,17 +73,12 @@ impl Strategy for ReplicationControllers {
     }
 
     fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
-        let mut warnings = name_warnings(obj);
-        warnings.extend(template_warnings(obj.field("spec").field("template"), Cursor::default()));
-        warnings
+        creation_warnings(obj)
     }
 
     fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
-        match changed(obj, old) {
-            // Upstream passes them the wrong way round.
-            true => template_warnings(old.field("spec").field("template"), obj.field("spec").field("template")),
-            false => Vec::new(),
-        }
+        // Upstream passes them the wrong way round.
+        update_warnings(old, obj)
     }
 }
 

@@ -107,6 +107,21 @@ fn name_warnings(obj: Cursor<'_>) -> Vec<String> {
     )]
 }
 
+/// Warnings about a new object whose name becomes its pods' and that has a `spec.template`.
+fn creation_warnings(obj: Cursor<'_>) -> Vec<String> {
+    let mut warnings = name_warnings(obj);
+    warnings.extend(template_warnings(obj.field("spec").field("template"), Cursor::default()));
+    warnings
+}
+
+/// Warnings about a `spec.template`, if the update changed the spec.
+fn update_warnings(obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
+    match changed(obj, old) {
+        true => template_warnings(obj.field("spec").field("template"), old.field("spec").field("template")),
+        false => Vec::new(),
+    }
+}
+
 /// Warnings about a template that changed, or is new.
 fn template_warnings(template: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
     pod_spec::warnings::of_template(template, old)

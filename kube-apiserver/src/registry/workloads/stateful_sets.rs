@@ -11,8 +11,8 @@ use apimachinery::value::{Cursor, Value};
 
 use super::rolling::{amount, int_or_percent, not_all};
 use super::{
-    at_most, changed, collisions, counters, keep_spec, matching_labels, required_selector, runs_for_ever,
-    template_warnings,
+    at_most, collisions, counters, keep_spec, matching_labels, required_selector, runs_for_ever, template_warnings,
+    update_warnings,
 };
 use crate::registry::core::pod_spec::{self, Rules};
 use crate::registry::internal_json::shown_struct;
@@ -120,12 +120,8 @@ impl Strategy for StatefulSets {
     }
 
     fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
-        let spec = obj.field("spec");
-        let mut warnings = match changed(obj, old) {
-            true => template_warnings(spec.field("template"), old.field("spec").field("template")),
-            false => Vec::new(),
-        };
-        warnings.extend(history_warning(spec));
+        let mut warnings = update_warnings(obj, old);
+        warnings.extend(history_warning(obj.field("spec")));
         warnings
     }
 }
