@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-fn undash(text: &str) -> &str {
+use crate::columns::Texts;
+
+pub fn undash(text: &str) -> &str {
     if text == "-" { "" } else { text }
 }
 
@@ -30,6 +32,8 @@ fn number_pairs(text: &str) -> String {
 
 #[derive(Default)]
 struct Resource {
+    group: String,
+    plural: String,
     head: String,
     storage: String,
     subresources: String,
@@ -43,7 +47,7 @@ impl Resource {
         if self.head.is_empty() {
             return;
         }
-        let Resource { head, storage, subresources, labels, aliases, columns } = self;
+        let Resource { head, storage, subresources, labels, aliases, columns, .. } = self;
         let storage = if storage.is_empty() { "None".to_owned() } else { storage };
         let labels = if labels.is_empty() { "&[]".to_owned() } else { labels };
         writeln!(
@@ -91,7 +95,7 @@ fn head(words: &[&str]) -> String {
     )
 }
 
-fn detail(resource: &mut Resource, words: &[&str]) {
+fn detail(resource: &mut Resource, words: &[&str], texts: &Texts) {
     match words[0] {
         "storage" => {
             resource.storage = format!(
@@ -119,8 +123,9 @@ fn detail(resource: &mut Resource, words: &[&str]) {
         "alias" => write!(resource.aliases, "({:?}, {:?}), ", words[1], words[2]).expect("writing to a string"),
         "column" => write!(
             resource.columns,
-            "Column {{ name: {:?}, ty: {:?}, format: {:?}, priority: {} }}, ",
+            "Column {{ name: {:?}, description: {:?}, ty: {:?}, format: {:?}, priority: {} }}, ",
             words[4..].join(" "),
+            texts.find(&resource.group, &resource.plural, &words[4..].join(" ")),
             words[1],
             undash(words[2]),
             words[3]
@@ -131,7 +136,7 @@ fn detail(resource: &mut Resource, words: &[&str]) {
 }
 
 /// Renders the table.
-pub fn render(text: &str) -> String {
+pub fn render(text: &str, texts: &Texts) -> String {
     let (mut groups, mut rows) = (String::new(), String::new());
     let mut resource = Resource::default();
     for line in text.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
@@ -140,9 +145,11 @@ pub fn render(text: &str) -> String {
             "group" => groups.push_str(&group(&words)),
             "resource" => {
                 std::mem::take(&mut resource).finish(&mut rows);
+                resource.group = undash(words[1]).to_owned();
+                resource.plural = words[2].to_owned();
                 resource.head = head(&words);
             }
-            _ => detail(&mut resource, &words),
+            _ => detail(&mut resource, &words, texts),
         }
     }
     resource.finish(&mut rows);

@@ -1,5 +1,5 @@
 //! The second table: what kube-apiserver serves. Groups, resources, verbs, names, storage keys, columns and field labels, made by
-//! build.rs from `data/resources.txt`. Custom resources are not in it.
+//! build.rs from `data/resources.txt` and `data/columns.txt`. Custom resources are not in it.
 
 /// An API group.
 #[derive(Debug)]
@@ -107,6 +107,8 @@ pub struct SubresourceInfo {
 pub struct Column {
     /// Heading.
     pub name: &'static str,
+    /// What the cells say; "" where it is not known.
+    pub description: &'static str,
     /// OpenAPI type.
     pub ty: &'static str,
     /// OpenAPI format, or `name`.
@@ -116,6 +118,12 @@ pub struct Column {
 }
 
 include!(concat!(env!("OUT_DIR"), "/resources.rs"));
+include!(concat!(env!("OUT_DIR"), "/columns.rs"));
+
+/// The description of a column that is in no resource's list: of scales, of custom resources, of the default table.
+pub fn column_text(name: &str) -> &'static str {
+    COLUMN_TEXTS.iter().find(|(column, _)| *column == name).map_or("", |(_, text)| text)
+}
 
 /// All resources, grouped by group in the order of /apis.
 pub fn all() -> &'static [ResourceInfo] {

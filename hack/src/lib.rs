@@ -5,7 +5,7 @@ mod bench_transcode;
 mod generate;
 
 pub use bench_transcode::bench_transcode;
-pub use generate::generate_api_tables;
+pub use generate::{generate_api_tables, generate_column_texts};
 
 use std::path::PathBuf;
 
@@ -24,6 +24,12 @@ fn cli() -> Command {
                 .arg(path("facts", "../shared/facts", "folder with api-types.json and resources.json"))
                 .arg(path("out", "apimachinery/data", "folder to write into")),
         )
+        .subcommand(
+            Command::new("generate-column-texts")
+                .about("Writes the descriptions of table columns from recorded answers")
+                .arg(path("golden", "../shared/golden/api", "folder of recorded answers"))
+                .arg(path("out", "apimachinery/data", "folder to write into")),
+        )
         .subcommand(Command::new("bench-transcode").about("Prints how fast the codecs are (build with --release)"))
         .subcommand(bench::Options::augment_args(
             Command::new("bench").about("Measures a cluster (run it by hack/bench.sh)"),
@@ -38,6 +44,7 @@ fn path<'a>(args: &'a ArgMatches, name: &str) -> &'a PathBuf {
 pub fn run() -> anyhow::Result<()> {
     match cli().get_matches().subcommand() {
         Some(("generate-api-tables", args)) => generate_api_tables(path(args, "facts"), path(args, "out")),
+        Some(("generate-column-texts", args)) => generate_column_texts(path(args, "golden"), path(args, "out")),
         Some(("bench", args)) => {
             // The process-wide provider is not installed yet: this is the first thing that speaks TLS.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

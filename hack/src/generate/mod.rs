@@ -1,8 +1,11 @@
 //! Makes the compact tables in `apimachinery/data` out of the API facts (api-types.json, resources.json).
 //! The output is text, one type, field or resource per line, so that a change of the API reads well as a diff.
 
+mod columns;
 mod resources;
 mod types;
+
+pub use columns::generate_column_texts;
 
 use std::path::Path;
 

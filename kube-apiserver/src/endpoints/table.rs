@@ -3,6 +3,7 @@
 //! upstream: registry/rest/table.go; endpoints/handlers/response.go: asTable
 
 use apimachinery::codec::json;
+use apimachinery::resources;
 use apimachinery::schema;
 use apimachinery::status::ApiError;
 use apimachinery::value;
@@ -86,7 +87,7 @@ pub fn of_list(scope: &Scope, list: &List, version: &str, output: &Output) -> Re
 pub fn of_scale(scope: &Scope, scale: &Value, version: &str, output: &Output) -> Result<Vec<u8>, ApiError> {
     let include = include(scope)?;
     let columns = [("Name", "string"), ("Desired", "integer"), ("Available", "integer"), ("Age", "string")];
-    let columns: Vec<Value> = columns.iter().map(|(name, ty)| column(name, ty, "", 0)).collect();
+    let columns: Vec<Value> = columns.iter().map(|(name, ty)| plain(name, ty, "")).collect();
     let mut table = empty(version, columns);
     let meta = scale.get("metadata");
     table.set_path(&["metadata", "resourceVersion"], meta.get("resourceVersion").clone());
@@ -147,8 +148,13 @@ fn render(table: &Value, version: &str, output: &Output) -> Result<Vec<u8>, ApiE
     encode::render(table, ty, output)
 }
 
-fn column(name: &str, ty: &str, format: &str, priority: i32) -> Value {
-    value!({"name": name, "type": ty, "format": format, "description": "", "priority": priority})
+fn column(name: &str, ty: &str, format: &str, description: &str, priority: i32) -> Value {
+    value!({"name": name, "type": ty, "format": format, "description": description, "priority": priority})
+}
+
+/// A column that is described by its name alone.
+fn plain(name: &str, ty: &str, format: &str) -> Value {
+    column(name, ty, format, resources::column_text(name), 0)
 }
 
 /// An object as JSON that is part of another document.
@@ -171,15 +177,15 @@ fn empty(version: &str, columns: Vec<Value>) -> Value {
 fn columns(scope: &Scope) -> Vec<Value> {
     match scope.store.resource.info {
         Some(info) if !info.columns.is_empty() => {
-            info.columns.iter().map(|c| column(c.name, c.ty, c.format, c.priority)).collect()
+            info.columns.iter().map(|c| column(c.name, c.ty, c.format, c.description, c.priority)).collect()
         }
         _ => match &scope.store.resource.custom {
             Some(custom) => {
                 let own = custom.columns(&scope.served.api_version);
-                let own = own.iter().map(|c| column(&c.name, &c.ty, &c.format, c.priority));
-                std::iter::once(column("Name", "string", "name", 0)).chain(own).collect()
+                let own = own.iter().map(|c| column(&c.name, &c.ty, &c.format, &c.description, c.priority));
+                std::iter::once(plain("Name", "string", "name")).chain(own).collect()
             }
-            None => vec![column("Name", "string", "name", 0), column("Created At", "date", "", 0)],
+            None => vec![plain("Name", "string", "name"), plain("Created At", "date", "")],
         },
     }
 }

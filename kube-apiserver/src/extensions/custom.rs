@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use apimachinery::codec::json;
 use apimachinery::field::{BadValue, Error, Errors, Path};
+use apimachinery::resources;
 use apimachinery::structural::{self, Structural};
 use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
@@ -22,6 +23,8 @@ pub struct CustomColumn {
     pub ty: String,
     /// OpenAPI format.
     pub format: String,
+    /// What the cells say.
+    pub description: String,
     /// 0 is always shown.
     pub priority: i32,
     path: Vec<String>,
@@ -74,6 +77,7 @@ impl Custom {
                 name: "Age".into(),
                 ty: "date".into(),
                 format: String::new(),
+                description: resources::column_text("Age").to_owned(),
                 priority: 0,
                 path: vec!["metadata".into(), "creationTimestamp".into()],
             }],
@@ -252,6 +256,10 @@ fn column(column: &Value) -> CustomColumn {
         name: column.get("name").str_or_empty().to_owned(),
         ty: column.get("type").str_or_empty().to_owned(),
         format: column.get("format").str_or_empty().to_owned(),
+        description: match column.get("description").str_or_empty() {
+            "" => format!("Custom resource definition column (in JSONPath format): {path}"),
+            description => description.to_owned(),
+        },
         priority: i32::try_from(column.get("priority").as_i64().unwrap_or(0)).unwrap_or(0),
         path: keys.split('.').filter(|k| !k.is_empty()).map(str::to_owned).collect(),
     }
