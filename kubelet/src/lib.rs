@@ -5,9 +5,11 @@
 //!
 //! - `options`, `run`: what was asked for, and building the parts
 //! - `sources` → `sync_loop` → `pod::workers` → `pod::worker` → `pod::sync`: the way of a pod
+//! - `allocation`: what was promised to pods, and resizes that wait
 //! - `runtime`, `sys`, `volumes`: the seams to the container runtime, to the kernel and to storage
 //! - `status`, `events`, `node`, `server`: what others see
 
+mod allocation;
 mod certificates;
 mod collect;
 mod events;

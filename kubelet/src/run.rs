@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::{NodeStatus, Pod, Service};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::allocation::Allocations;
 use crate::certificates::{ClientIdentity, client_identity, renew_forever, serve_from_requests};
 use crate::collect::Collector;
 use crate::events::Events;
@@ -286,6 +287,7 @@ impl Parts<'_> {
             images: Images::new(Arc::clone(&runtime), events.clone(), config.parallel_pulls()),
             probes: Probes::new(Arc::clone(&runtime), Arc::clone(&statuses), events.clone()),
             mirror: Mirror::new(self.client.clone(), self.node),
+            allocations: Allocations::open(self.options.root_dir().as_ref())?,
             cgroups: PodCgroups::new(&config.cgroup_root, config.cgroups_per_qos),
             crash_loops: Mutex::new(Backoff::new(SignedDuration::from_secs(10).min(crash_max), crash_max)),
             node: NodeState::default(),

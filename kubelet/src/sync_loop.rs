@@ -21,6 +21,8 @@ use crate::sources::{Desired, PodSet, SourceName};
 
 const RELIST_INTERVAL: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(2);
+/// Resizes that must wait are tried again after this time even if nothing seems to have been freed.
+const RESIZE_RETRY_INTERVAL: Duration = Duration::from_secs(3 * 60);
 /// The runtime is unhealthy when the last look is older than this.
 const RELIST_AGE_MAX: Duration = Duration::from_secs(3 * 60);
 
@@ -59,12 +61,20 @@ pub struct SyncLoop {
     health: Arc<RelistHealth>,
     snapshot: Snapshot,
     collector: Collector,
+    decided_at: Instant,
 }
 
 impl SyncLoop {
     /// `sources` are those that will tell their set.
     pub fn new(workers: Workers, sources: Vec<SourceName>, health: Arc<RelistHealth>, collector: Collector) -> Self {
-        Self { workers, desired: Desired::new(sources), health, snapshot: Snapshot::default(), collector }
+        Self {
+            workers,
+            desired: Desired::new(sources),
+            health,
+            snapshot: Snapshot::default(),
+            collector,
+            decided_at: Instant::now(),
+        }
     }
 
     /// Routes until `stop`. Pods go on running after that.
@@ -97,6 +107,11 @@ impl SyncLoop {
             tracing::debug!(?source, uid, "pod removed");
             self.workers.remove(&uid);
         }
+        // Whether a resize fits shows only when all pods are known.
+        if self.desired.complete() {
+            self.workers.decide_resizes();
+            self.decided_at = Instant::now();
+        }
     }
 
     async fn look(&mut self) {
@@ -126,7 +141,13 @@ impl SyncLoop {
             self.workers.remove(&uid);
         }
         self.workers.end_orphans(&self.snapshot);
+        let look_again = self.workers.machinery().allocations.take_look_again();
+        if look_again || self.decided_at.elapsed() >= RESIZE_RETRY_INTERVAL {
+            self.workers.decide_resizes();
+            self.decided_at = Instant::now();
+        }
         let known: BTreeSet<String> = self.workers.uids().into_iter().collect();
+        self.workers.machinery().allocations.keep_only(&known);
         self.collector.collect(&known, &self.snapshot).await;
     }
 }

@@ -13,6 +13,7 @@ use super::fields::Surroundings;
 use super::resources::CpuSettings;
 use super::security::SecuritySettings;
 use super::view::PodView;
+use crate::allocation::Allocations;
 use crate::events::Events;
 use crate::images::Images;
 use crate::objects::Objects;
@@ -48,6 +49,8 @@ pub struct Machinery {
     pub events: Events,
     /// Paths.
     pub paths: Paths,
+    /// What was promised to pods.
+    pub allocations: Allocations,
     /// Groups of pods.
     pub cgroups: PodCgroups,
     /// Crash loops, by pod and container.

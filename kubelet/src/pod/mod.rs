@@ -2,6 +2,7 @@
 //!
 //! upstream: pkg/kubelet/kubelet.go, kubelet_pods.go, pod_workers.go, kuberuntime
 
+pub mod actuate;
 pub mod admission;
 pub mod backoff;
 pub mod cgroup;
@@ -20,6 +21,7 @@ pub mod mounts;
 pub mod phase;
 pub mod plan;
 pub mod qos;
+pub mod resize;
 pub mod resources;
 pub mod restart;
 pub mod sandbox;

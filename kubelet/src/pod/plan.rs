@@ -1,14 +1,15 @@
 //! What has to be done so that a pod's containers are as desired: pure, from the definition and what was observed.
 //!
-//! Nothing here knows how to do it, and nothing here waits. Resizing in place and restarting all containers of a pod at
-//! once are not planned.
+//! Nothing here knows how to do it, and nothing here waits. Restarting all containers of a pod at once is not planned.
 //!
 //! upstream: pkg/kubelet/kuberuntime/kuberuntime_manager.go: computePodActions, kuberuntime_container.go: computeInitContainerActions
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+use super::resize::{self, ContainerResize, Verdict};
 use super::restart::{needs_start, should_restart};
 use super::view::{PodView, is_sidecar};
+use crate::allocation::PodResources;
 use crate::runtime::labels::container_hash;
 use crate::runtime::{ContainerObserved, ContainerPhase, ObservedPod};
 
@@ -59,6 +60,19 @@ pub struct Plan {
     pub init: Vec<usize>,
     /// Indexes of app containers to start.
     pub app: Vec<usize>,
+    /// Containers that get other resources as they run.
+    pub resize: Vec<ContainerResize>,
+    /// A container starts anew with other resources, so the pod's group must change as well.
+    pub resize_group: bool,
+    /// The pod as a whole gets other resources.
+    pub resize_pod_level: bool,
+}
+
+impl Plan {
+    /// True when resources change.
+    pub fn resizes(&self) -> bool {
+        !self.resize.is_empty() || self.resize_group || self.resize_pod_level
+    }
 }
 
 /// The last verdict of a probe on one container; `None` before the first.
@@ -90,7 +104,9 @@ pub fn sandbox_changed(pod: &Pod, observed: &ObservedPod) -> (bool, u32, String)
 }
 
 /// Plans the next steps for a pod that is meant to run.
-pub fn plan(pod: &Pod, observed: &ObservedPod, verdicts: &dyn Verdicts) -> Plan {
+///
+/// `actuated` is what the containers were given last.
+pub fn plan(pod: &Pod, observed: &ObservedPod, verdicts: &dyn Verdicts, actuated: &PodResources) -> Plan {
     let (changed, attempt, sandbox_id) = sandbox_changed(pod, observed);
     let mut plan = Plan { kill_pod: changed, create_sandbox: changed, sandbox_id, attempt, ..Plan::default() };
     if changed {
@@ -103,12 +119,23 @@ pub fn plan(pod: &Pod, observed: &ObservedPod, verdicts: &dyn Verdicts) -> Plan 
             plan.ephemeral.push(index);
         }
     }
-    let initialized = plan_init(pod, observed, verdicts, &mut plan);
+    let facts = Facts { pod, observed, verdicts, actuated };
+    let initialized = plan_init(&facts, &mut plan);
     if plan.kill_pod || !initialized {
         return plan;
     }
-    plan_app(pod, observed, verdicts, &mut plan);
+    plan_app(&facts, &mut plan);
+    plan.resize_pod_level = !plan.kill_pod && resize::pod_level_differs(pod, actuated);
     plan
+}
+
+/// What a plan for a pod with a sandbox is made from.
+#[derive(Clone, Copy)]
+struct Facts<'a> {
+    pod: &'a Pod,
+    observed: &'a ObservedPod,
+    verdicts: &'a dyn Verdicts,
+    actuated: &'a PodResources,
 }
 
 /// The plan for a pod without a usable sandbox: everything starts over.
@@ -153,7 +180,8 @@ pub fn any_app_created(pod: &Pod, observed: &ObservedPod) -> bool {
     })
 }
 
-fn plan_app(pod: &Pod, observed: &ObservedPod, verdicts: &dyn Verdicts, plan: &mut Plan) {
+fn plan_app(facts: &Facts<'_>, plan: &mut Plan) {
+    let Facts { pod, observed, verdicts, actuated } = *facts;
     let mut kept = 0;
     for (index, container) in pod.spec().containers.iter().enumerate() {
         let found = observed.container(&container.name);
@@ -176,7 +204,18 @@ fn plan_app(pod: &Pod, observed: &ObservedPod, verdicts: &dyn Verdicts, plan: &m
         } else if verdicts.startup(&running.id) == Some(false) {
             (format!("Container {} failed startup probe", container.name), KillReason::StartupProbe, restarts)
         } else {
-            kept += 1;
+            match resize::judge(pod, container, &running.id, actuated) {
+                Verdict::Restart => {
+                    plan.kill.push(kill_for_resize(running));
+                    plan.app.push(index);
+                    plan.resize_group = true;
+                }
+                Verdict::Update(update) => {
+                    plan.resize.push(update);
+                    kept += 1;
+                }
+                Verdict::Keep => kept += 1,
+            }
             continue;
         };
         let message = if restarts { format!("{message}, will be restarted") } else { message };
@@ -196,6 +235,15 @@ fn changed(container: &Container, found: &ContainerObserved) -> bool {
     container_hash(&container.name, container.image.as_deref().unwrap_or_default()) != found.notes.hash
 }
 
+fn kill_for_resize(found: &ContainerObserved) -> Kill {
+    Kill {
+        id: found.id.clone(),
+        name: found.name.clone(),
+        message: format!("Container {} resize requires restart", found.name),
+        reason: KillReason::Ordinary,
+    }
+}
+
 fn kill_unknown(kind: &str, found: &ContainerObserved) -> Kill {
     Kill {
         id: found.id.clone(),
@@ -209,7 +257,8 @@ fn kill_unknown(kind: &str, found: &ContainerObserved) -> Kill {
 ///
 /// They are walked backwards: older ones may have been removed, so only the last one that is known tells how far
 /// initialization went.
-fn plan_init(pod: &Pod, observed: &ObservedPod, verdicts: &dyn Verdicts, plan: &mut Plan) -> bool {
+fn plan_init(facts: &Facts<'_>, plan: &mut Plan) -> bool {
+    let Facts { pod, observed, .. } = *facts;
     let containers = pod.init_containers();
     if containers.is_empty() {
         return true;
@@ -231,8 +280,8 @@ fn plan_init(pod: &Pod, observed: &ObservedPod, verdicts: &dyn Verdicts, plan: &
         if later_known && !sidecar {
             continue;
         }
-        let step = InitStep { pod, container, found, index, last: index + 1 == containers.len(), later_known };
-        match step.decide(verdicts, plan) {
+        let step = InitStep { facts, container, found, index, last: index + 1 == containers.len(), later_known };
+        match step.decide(plan) {
             InitProgress::Failed => {
                 plan.kill_pod = true;
                 plan.init.clear();
@@ -257,7 +306,7 @@ enum InitProgress {
 }
 
 struct InitStep<'a> {
-    pod: &'a Pod,
+    facts: &'a Facts<'a>,
     container: &'a Container,
     found: &'a ContainerObserved,
     index: usize,
@@ -266,15 +315,18 @@ struct InitStep<'a> {
 }
 
 impl InitStep<'_> {
-    fn decide(&self, verdicts: &dyn Verdicts, plan: &mut Plan) -> InitProgress {
+    fn decide(&self, plan: &mut Plan) -> InitProgress {
         let sidecar = is_sidecar(self.container);
         match self.found.phase {
             ContainerPhase::Created => {
                 plan.init.push(self.index);
                 InitProgress::Pending
             }
-            ContainerPhase::Running if sidecar => self.running_sidecar(verdicts, plan),
-            ContainerPhase::Running => InitProgress::Pending,
+            ContainerPhase::Running if sidecar => self.running_sidecar(plan),
+            ContainerPhase::Running => {
+                self.resize(plan);
+                InitProgress::Pending
+            }
             ContainerPhase::Exited if sidecar => {
                 plan.init.push(self.index);
                 InitProgress::Pending
@@ -284,7 +336,8 @@ impl InitStep<'_> {
         }
     }
 
-    fn running_sidecar(&self, verdicts: &dyn Verdicts, plan: &mut Plan) -> InitProgress {
+    fn running_sidecar(&self, plan: &mut Plan) -> InitProgress {
+        let verdicts = self.facts.verdicts;
         if self.container.startup_probe.is_some() {
             match verdicts.startup(&self.found.id) {
                 Some(true) => {}
@@ -305,8 +358,24 @@ impl InitStep<'_> {
             self.restart("definition changed", KillReason::Ordinary, plan);
         } else if self.container.liveness_probe.is_some() && verdicts.liveness(&self.found.id) == Some(false) {
             self.restart("failed liveness probe", KillReason::LivenessProbe, plan);
+        } else {
+            self.resize(plan);
         }
         progress
+    }
+
+    fn resize(&self, plan: &mut Plan) {
+        match resize::judge(self.facts.pod, self.container, &self.found.id, self.facts.actuated) {
+            Verdict::Keep => {}
+            Verdict::Update(update) => plan.resize.push(update),
+            // Only a container that is started again may be stopped for a resize.
+            Verdict::Restart if is_sidecar(self.container) => {
+                plan.kill.push(kill_for_resize(self.found));
+                plan.init.push(self.index);
+                plan.resize_group = true;
+            }
+            Verdict::Restart => {}
+        }
     }
 
     fn restart(&self, why: &str, reason: KillReason, plan: &mut Plan) {
@@ -318,7 +387,7 @@ impl InitStep<'_> {
     fn exited(&self, plan: &mut Plan) -> InitProgress {
         let failed = self.found.exit_code != 0 || self.found.reason == "OOMKilled";
         if failed {
-            if !should_restart(self.container, Some(policy(self.pod)), self.found.exit_code) {
+            if !should_restart(self.container, Some(policy(self.facts.pod)), self.found.exit_code) {
                 return InitProgress::Failed;
             }
             plan.init.push(self.index);
@@ -332,7 +401,7 @@ impl InitStep<'_> {
     }
 
     fn unknown(&self, sidecar: bool, plan: &mut Plan) -> InitProgress {
-        let policy = self.container.restart_policy.as_deref().unwrap_or_else(|| policy(self.pod));
+        let policy = self.container.restart_policy.as_deref().unwrap_or_else(|| policy(self.facts.pod));
         if !sidecar && policy == "Never" {
             return InitProgress::Failed;
         }

@@ -130,6 +130,17 @@ pub struct PodLimits {
     pub memory_bytes: Option<i64>,
 }
 
+/// The limits of a group in the runtime's words.
+pub fn group_resources(limits: PodLimits) -> LinuxContainerResources {
+    LinuxContainerResources {
+        cpu_shares: i64::try_from(limits.cpu_shares).unwrap_or(SHARES_MAX),
+        cpu_quota: limits.cpu_quota_us.unwrap_or(0),
+        cpu_period: limits.cpu_period_us,
+        memory_limit_in_bytes: limits.memory_bytes.unwrap_or(0),
+        ..LinuxContainerResources::default()
+    }
+}
+
 /// Limits of the pod's cgroup.
 ///
 /// upstream: pkg/kubelet/cm/helpers_linux.go: ResourceConfigForPod

@@ -16,6 +16,7 @@ use super::kill::{Killing, kill_container};
 use super::machinery::Machinery;
 use super::mounts::{MountInputs, mounts};
 use super::plan::KillReason;
+use super::resize::Amounts;
 use super::status::StartFailure;
 use super::view::PodView;
 use crate::images::Wanted;
@@ -74,6 +75,10 @@ impl Start<'_> {
             .await
             .map_err(|error| failed("CreateContainerError")(error.message))?;
         cx.events.container(pod, name, "Created", "Container created");
+        if pod.spec().ephemeral_containers.iter().flatten().all(|ephemeral| ephemeral.name != name) {
+            let given = Amounts::of(container.resources.as_ref(), pod.spec().resources.as_ref());
+            cx.allocations.set_actuated(pod.uid(), name, given.into_requirements(container.resources.as_ref()));
+        }
         cx.runtime.start_container(&id).await.map_err(|error| failed("RunContainerError")(error.message))?;
         cx.events.container(pod, name, "Started", "Container started");
         self.link_log(name, &id, &log_path);
@@ -198,6 +203,7 @@ fn just_started(container: &Container, id: &str) -> ContainerObserved {
         message: String::new(),
         notes: Default::default(),
         user: None,
+        resources: None,
         log_path: String::new(),
         sandbox_id: String::new(),
     }

@@ -21,10 +21,16 @@ use super::conditions;
 use super::phase::phase;
 use super::plan::{any_app_created, sandbox_changed};
 use super::qos::qos_class;
-use super::resources::pod_amount;
+use super::resources::{milli, pod_amount, whole};
 use super::restart::needs_start;
 use super::view::{PodView, is_sidecar, plain};
-use crate::runtime::{ContainerObserved, ContainerPhase, ObservedPod};
+use crate::allocation::{self, PodResources};
+use crate::runtime::{ContainerObserved, ContainerPhase, ObservedPod, ResourcesObserved};
+
+/// Thousandths of a CPU below which the kernel knows no smaller limit.
+const CPU_LIMIT_MIN: i64 = 10;
+/// Thousandths of a CPU below which the kernel knows no smaller weight.
+const CPU_REQUEST_MIN: i64 = 2;
 
 /// Why a container could not be started: the waiting state shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +67,10 @@ pub struct Inputs<'a> {
     pub host_ips: &'a [String],
     /// Scheme of container ids, such as `containerd`.
     pub runtime_name: &'a str,
+    /// What the containers were given last.
+    pub actuated: &'a PodResources,
+    /// Conditions of a resize.
+    pub resize: &'a [PodCondition],
 }
 
 /// Computes the status. Transition times are set by the status manager, which knows what was there before.
@@ -143,13 +153,17 @@ fn set_conditions(inputs: &Inputs<'_>, status: &mut PodStatus) {
         status.init_container_statuses.iter().chain(&status.container_statuses).flatten().cloned().collect();
     let (needs_sandbox, _, _) = sandbox_changed(pod, inputs.observed);
     let ready = conditions::ready(pod, &both, phase, &all);
+    if !inputs.terminal {
+        all.extend(inputs.resize.iter().cloned());
+    }
     all.push(conditions::condition("PodReadyToStartContainers", !needs_sandbox, "", ""));
     all.push(conditions::initialized(pod, &both, phase));
     all.push(ready);
     all.push(conditions::containers_ready(pod, &both, phase));
     all.push(conditions::condition("PodScheduled", true, "", ""));
     for condition in &mut all {
-        if conditions::OWNED.contains(&condition.type_.as_str()) {
+        let of_resize = [allocation::PENDING, allocation::IN_PROGRESS].contains(&condition.type_.as_str());
+        if conditions::OWNED.contains(&condition.type_.as_str()) && !of_resize {
             condition.observed_generation = pod.metadata.generation.filter(|generation| *generation != 0);
         }
     }
@@ -298,7 +312,7 @@ impl ContainerList<'_> {
             image_id: found.image_id.clone(),
             container_id: Some(id.clone()),
             restart_count: found.notes.restart_count,
-            resources: Some(container.resources.clone().unwrap_or_default()),
+            resources: Some(self.resources(container, found)),
             allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
             user: found.user.as_ref().map(|user| ContainerUser {
                 linux: Some(LinuxContainerUser {
@@ -332,6 +346,43 @@ impl ContainerList<'_> {
         status
     }
 
+    /// What a running container really has: the runtime's word where it gives one, else what it was told last.
+    ///
+    /// Amounts so small that the kernel rounds them up are shown as they were granted.
+    ///
+    /// upstream: pkg/kubelet/kubelet_pods.go: convertContainerStatusResources
+    fn resources(&self, container: &Container, found: &ContainerObserved) -> ResourceRequirements {
+        let mut out = container.resources.clone().unwrap_or_default();
+        if found.phase != ContainerPhase::Running {
+            return out;
+        }
+        let given = self.inputs.actuated.container_resources.get(&container.name);
+        let real = match (found.resources, given) {
+            (Some(real), _) => Some(real),
+            (None, Some(given)) => Some(ResourcesObserved {
+                cpu_request: milli(Some(given), false, "cpu"),
+                cpu_limit: milli(Some(given), true, "cpu"),
+                memory_limit: whole(Some(given), true, "memory"),
+            }),
+            (None, None) => None,
+        };
+        let granted_limit = milli(Some(&out), true, "cpu").unwrap_or(0);
+        let granted_request = milli(Some(&out), false, "cpu").unwrap_or(0);
+        let real = real.unwrap_or_default();
+        if let Some(limits) = &mut out.limits {
+            let cpu = real.cpu_limit.filter(|real| *real > CPU_LIMIT_MIN || granted_limit > CPU_LIMIT_MIN);
+            show(limits, "cpu", cpu, Format::DecimalSi);
+            show(limits, "memory", real.memory_limit.map(|bytes| bytes.saturating_mul(1000)), Format::BinarySi);
+        }
+        if let Some(requests) = &mut out.requests {
+            let cpu = real.cpu_request.filter(|real| *real > CPU_REQUEST_MIN || granted_request > CPU_REQUEST_MIN);
+            show(requests, "cpu", cpu, Format::DecimalSi);
+            let memory = given.and_then(|given| whole(Some(given), false, "memory")).filter(|bytes| *bytes > 0);
+            show(requests, "memory", memory.map(|bytes| bytes.saturating_mul(1000)), Format::BinarySi);
+        }
+        out
+    }
+
     /// A container that is to be started but could not be is waiting, with the reason.
     fn apply_failure(&self, container: &Container, status: &mut ContainerStatus) {
         let (pod, observed) = (self.inputs.pod, self.inputs.observed);
@@ -356,6 +407,15 @@ impl ContainerList<'_> {
             status.last_state = status.state.take();
         }
         status.state = Some(waiting_state(&failure.reason, &failure.message));
+    }
+}
+
+/// Puts an amount in thousandths where it differs; equal amounts keep the words of the definition.
+fn show(list: &mut BTreeMap<String, Quantity>, name: &str, milli: Option<i64>, format: Format) {
+    let Some(milli) = milli else { return };
+    let before = list.get(name).and_then(|text| amount::Quantity::parse(&text.0).ok());
+    if before.is_none_or(|before| before.milli_value() != milli) {
+        list.insert(name.to_owned(), Quantity(amount::Quantity::from_milli(milli, format).to_string()));
     }
 }
 

@@ -10,17 +10,20 @@ use component_base::clock;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus, Secret};
 
+use super::actuate;
 use super::dns::pod_dns;
 use super::fields::Surroundings;
 use super::hosts::host_names;
 use super::kill::{KillError, Killing, kill_container, kill_pod};
 use super::machinery::Machinery;
 use super::plan::{Plan, plan};
+use super::resize;
 use super::resources::pod_limits;
 use super::sandbox::{SandboxInputs, sandbox_config};
 use super::start::Start;
 use super::status::{Inputs, StartFailure, generate};
 use super::view::{ContainerKind, PodView, is_sidecar, plain};
+use crate::allocation::resize_message;
 use crate::metrics;
 use crate::runtime::types::PodSandboxConfig;
 use crate::runtime::{ContainerPhase, ObservedPod, RuntimeError, observe};
@@ -31,6 +34,8 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The first wait for volumes; it doubles up to [`VOLUME_RETRY_MAX`].
 const VOLUME_RETRY_MIN: Duration = Duration::from_millis(500);
 const VOLUME_RETRY_MAX: Duration = Duration::from_secs(122);
+/// After a resize the runtime is asked again what the containers have.
+const RESIZE_SETTLE: Duration = Duration::from_millis(50);
 
 /// What a worker remembers about its pod from step to step.
 #[derive(Debug, Default)]
@@ -100,6 +105,7 @@ impl SyncError {
 pub fn api_status(cx: &Machinery, pod: &Pod, observed: &ObservedPod, memory: &Memory, terminal: bool) -> PodStatus {
     let known = cx.statuses.get(pod.uid());
     let host_ips = cx.node.host_ips.lock().clone();
+    let resize = if terminal { Vec::new() } else { cx.allocations.conditions(pod.uid()) };
     generate(&Inputs {
         pod,
         observed,
@@ -109,6 +115,8 @@ pub fn api_status(cx: &Machinery, pod: &Pod, observed: &ObservedPod, memory: &Me
         probes: cx.probes.verdicts().as_ref(),
         host_ips: &host_ips,
         runtime_name: &cx.runtime_name,
+        actuated: &cx.allocations.actuated(pod.uid()),
+        resize: &resize,
     })
 }
 
@@ -118,6 +126,7 @@ pub fn api_status(cx: &Machinery, pod: &Pod, observed: &ObservedPod, memory: &Me
 /// The step was given up half way; the next one observes afresh and goes on.
 pub async fn sync(cx: &Machinery, pod: &Arc<Pod>, memory: &mut Memory) -> Result<Synced, SyncError> {
     let observed = observe(cx.runtime.as_ref(), pod.uid()).await.map_err(SyncError::Observe)?;
+    tell_progress(cx, pod, &observed);
     let status = api_status(cx, pod, &observed, memory, false);
     let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     if waits_for_readiness(&status) {
@@ -143,6 +152,16 @@ pub async fn sync(cx: &Machinery, pod: &Arc<Pod>, memory: &mut Memory) -> Result
     act(cx, pod, &observed, &mounted, memory).await
 }
 
+/// Keeps the condition of a resize that is being carried out, and tells when it is complete.
+fn tell_progress(cx: &Machinery, pod: &Pod, observed: &ObservedPod) {
+    if resize::in_progress(pod, observed, &cx.allocations.actuated(pod.uid())) {
+        cx.allocations.set_in_progress(pod, None);
+    } else if let Some(generation) = cx.allocations.clear_in_progress(pod.uid()) {
+        cx.events.pod(pod, "ResizeCompleted", resize_message("Pod resize completed", pod, generation, ""));
+        cx.allocations.resources_were_freed();
+    }
+}
+
 /// A container that has started and is not ready yet: its probe need not wait for its next turn.
 fn waits_for_readiness(status: &PodStatus) -> bool {
     status.container_statuses.iter().flatten().any(|one| one.started == Some(true) && !one.ready)
@@ -160,7 +179,11 @@ fn ensure_cgroup(cx: &Machinery, pod: &Pod) -> Result<(), SyncError> {
         let message = format!("unable to ensure pod container exists: {source}");
         cx.events.pod_warning(pod, "FailedCreatePodContainer", message);
         SyncError::Cgroup { uid: pod.uid().to_owned(), source }
-    })
+    })?;
+    if pod.spec().resources.is_some() {
+        cx.allocations.set_actuated_pod(pod.uid(), pod.spec().resources.as_ref());
+    }
+    Ok(())
 }
 
 fn make_folders(cx: &Machinery, pod: &Pod) -> Result<(), SyncError> {
@@ -204,7 +227,8 @@ async fn act(
     mounted: &MountedVolumes,
     memory: &mut Memory,
 ) -> Result<Synced, SyncError> {
-    let plan = plan(pod, observed, cx.probes.verdicts().as_ref());
+    let actuated = cx.allocations.actuated(pod.uid());
+    let plan = plan(pod, observed, cx.probes.verdicts().as_ref(), &actuated);
     tracing::debug!(namespace = pod.namespace(), name = pod.name(), uid = pod.uid(), ?plan, "planned");
     if plan.create_sandbox && !plan.sandbox_id.is_empty() {
         cx.events.pod(pod, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
@@ -225,7 +249,7 @@ async fn act(
         (sandbox_id, around.pod_ips) = create_sandbox(cx, pod, &sandbox, around.pod_ips).await?;
         tell_sandbox_ready(cx, pod, memory).await;
     }
-    if plan.ephemeral.is_empty() && plan.init.is_empty() && plan.app.is_empty() {
+    if plan.ephemeral.is_empty() && plan.init.is_empty() && plan.app.is_empty() && !plan.resizes() {
         return Ok(Synced::Settled);
     }
     let secrets = pull_secrets(cx, pod).await;
@@ -361,10 +385,30 @@ async fn start_containers(start: &Start<'_>, plan: &Plan, memory: &mut Memory) -
             return Ok(Synced::RetryAfter(retry.unwrap_or(RETRY)));
         }
     }
+    if plan.resizes() {
+        note(resize_now(start, plan).await);
+    }
     for container in plan.app.iter().filter_map(|index| pod.spec().containers.get(*index)) {
         note(start_one(start, container, None, memory).await);
     }
     Ok(retry.map_or(Synced::Settled, Synced::RetryAfter))
+}
+
+/// Carries out a resize. The pod is looked at again soon after it, whether it worked or not: its status has changed.
+async fn resize_now(start: &Start<'_>, plan: &Plan) -> Result<(), Duration> {
+    let (cx, pod) = (start.cx, start.pod);
+    let Err(error) = actuate::resize(cx, pod, plan).await else {
+        return Err(RESIZE_SETTLE);
+    };
+    tracing::warn!(
+        namespace = pod.namespace(), name = pod.name(), error = %component_base::Chain(&error), "pod was not resized"
+    );
+    let message = error.to_string();
+    if cx.allocations.set_in_progress(pod, Some(&message)) {
+        let generation = pod.metadata.generation.unwrap_or(0);
+        cx.events.pod_warning(pod, "ResizeError", resize_message("Pod resize error", pod, generation, &message));
+    }
+    Err(RETRY)
 }
 
 /// Starts a container unless it crash-loops. The error is the time after which to try again.

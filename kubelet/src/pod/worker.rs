@@ -176,7 +176,9 @@ impl Running {
             if letter.must_end() {
                 break;
             }
-            let wait = if (self.blocked)(&letter.pod) { Duration::from_secs(1) } else { self.step(&letter.pod).await };
+            // Everything is done with the resources that were granted, whatever is asked for by now.
+            let pod = self.cx.allocations.allotted(&letter.pod);
+            let wait = if (self.blocked)(&pod) { Duration::from_secs(1) } else { self.step(&pod).await };
             if wait.is_zero() {
                 break;
             }
@@ -265,7 +267,8 @@ impl Terminating {
     pub async fn run(self) -> Terminated {
         self.mailbox.enter(Stage::Terminating);
         loop {
-            let letter = self.mailbox.read();
+            let mut letter = self.mailbox.read();
+            letter.pod = self.cx.allocations.allotted(&letter.pod);
             match self.stop(&letter).await {
                 Stopped::Yes => break,
                 Stopped::Interrupted => {}
@@ -372,7 +375,8 @@ impl Terminated {
         if !self.memory.failures.is_empty() {
             tracing::debug!(uid, failures = ?self.memory.failures, "pod ended with failures");
         }
-        self.cx.statuses.finish(&pod);
+        self.cx.statuses.finish(&self.cx.allocations.allotted(&pod));
+        self.cx.allocations.resources_were_freed();
         self.mailbox.enter(Stage::Finished);
     }
 

@@ -9,11 +9,14 @@ use component_base::{Chain, task};
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 
-use super::admission::admit;
+use super::admission::{Rejection, admit};
 use super::kill::kill_pod;
 use super::machinery::Machinery;
+use super::qos::qos_class;
+use super::resources::pod_amount;
 use super::view::PodView;
 use super::worker::{Ending, Letter, Mailbox, Running, Stage, Verdict};
+use crate::allocation::{DEFERRED, PENDING, resize_message};
 use crate::runtime::relist::Snapshot;
 use crate::runtime::{ObservedPod, observe};
 
@@ -41,13 +44,21 @@ impl Workers {
         let mut mailboxes = self.mailboxes.lock();
         if let Some(mailbox) = mailboxes.get(pod.uid()) {
             self.cx.objects.refresh_for(&pod);
+            if self.cx.allocations.wants_resize(&pod) {
+                self.cx.allocations.push(pod.uid());
+            } else {
+                self.cx.allocations.clear_pending(pod.uid());
+            }
             mailbox.post(pod);
             return;
         }
         self.cx.objects.refresh_for(&pod);
         let uid = pod.uid().to_owned();
-        let others = active(&mailboxes);
+        let others = self.allotted(active(&mailboxes));
         let ending = self.refusal(&pod, &others);
+        if ending.is_none() {
+            self.grant(&pod);
+        }
         let mailbox = Arc::new(Mailbox::new(Letter { pod, ending }));
         mailboxes.insert(uid, Arc::clone(&mailbox));
         drop(mailboxes);
@@ -57,17 +68,80 @@ impl Workers {
         task::spawn("pod-worker", async move { running.run().await.run().await.run().await });
     }
 
+    /// A pod that was admitted before keeps what it was granted then, and may wait for a resize.
+    fn grant(&self, pod: &Arc<Pod>) {
+        if self.cx.allocations.wants_resize(pod) {
+            self.cx.allocations.backfill(pod);
+            self.cx.allocations.push(pod.uid());
+        } else {
+            self.cx.allocations.backfill(pod);
+            self.cx.allocations.allot(pod);
+        }
+    }
+
+    fn allotted(&self, pods: Vec<Arc<Pod>>) -> Vec<Arc<Pod>> {
+        pods.iter().map(|pod| self.cx.allocations.allotted(pod)).collect()
+    }
+
+    /// Decides about every resize that waits, in upstream's order.
+    pub fn decide_resizes(&self) {
+        let waiting = self.cx.allocations.waiting();
+        if waiting.is_empty() {
+            return;
+        }
+        let find = |uid: &String| self.mailboxes.lock().get(uid).map(|mailbox| mailbox.pod());
+        let mut pods: Vec<Arc<Pod>> = waiting.iter().filter_map(find).collect();
+        pods.sort_by_key(|pod| resize_order(pod, &self.cx.allocations.allotted(pod)));
+        for pod in pods {
+            self.decide_resize(&pod);
+        }
+    }
+
+    fn decide_resize(&self, pod: &Arc<Pod>) {
+        let (allocations, events) = (&self.cx.allocations, &self.cx.events);
+        let uid = pod.uid();
+        if !allocations.wants_resize(pod) {
+            allocations.decided(uid);
+            allocations.clear_pending(uid);
+            return;
+        }
+        let generation = pod.metadata.generation.unwrap_or(0);
+        match self.admission(pod, &self.active_pods()) {
+            Ok(()) => {
+                allocations.allot(pod);
+                allocations.decided(uid);
+                allocations.clear_pending(uid);
+                allocations.clear_in_progress(uid);
+                allocations.set_in_progress(pod, None);
+                events.pod(pod, "ResizeStarted", resize_message("Pod resize started", pod, generation, ""));
+                self.wake(uid);
+            }
+            Err(rejection) => {
+                let message = rejection.message;
+                if allocations.set_pending(pod, DEFERRED, &message) {
+                    let text = resize_message("Pod resize Deferred", pod, generation, &message);
+                    events.pod_warning(pod, "ResizeDeferred", text);
+                    self.wake(uid);
+                }
+            }
+        }
+    }
+
+    fn admission(&self, pod: &Pod, others: &[Arc<Pod>]) -> Result<(), Rejection> {
+        let allocatable = self.cx.node.allocatable.lock().clone();
+        // Labels of a node that was not read yet say nothing; the scheduler has looked at them.
+        let labels =
+            self.cx.node.labels.lock().clone().unwrap_or_else(|| pod.spec().node_selector.clone().unwrap_or_default());
+        admit(pod, others, &allocatable, &labels)
+    }
+
     /// The end of a pod that this node cannot take. What runs already was taken before.
     fn refusal(&self, pod: &Pod, others: &[Arc<Pod>]) -> Option<Ending> {
         let pending = matches!(pod.status().phase.as_deref(), None | Some("" | "Pending"));
         if !pending || pod.metadata.deletion_timestamp.is_some() {
             return None;
         }
-        let allocatable = self.cx.node.allocatable.lock().clone();
-        // Labels of a node that was not read yet say nothing; the scheduler has looked at them.
-        let labels =
-            self.cx.node.labels.lock().clone().unwrap_or_else(|| pod.spec().node_selector.clone().unwrap_or_default());
-        let rejection = admit(pod, others, &allocatable, &labels).err()?;
+        let rejection = self.admission(pod, others).err()?;
         tracing::info!(
             namespace = pod.namespace(),
             name = pod.name(),
@@ -147,9 +221,10 @@ impl Workers {
         named.into_iter().next().map(|(_, pod)| pod)
     }
 
-    /// The pods that may still use resources.
+    /// The pods that may still use resources, with those that they were granted.
     pub fn active_pods(&self) -> Vec<Arc<Pod>> {
-        active(&self.mailboxes.lock())
+        let pods = active(&self.mailboxes.lock());
+        self.allotted(pods)
     }
 
     /// How far a pod's life has come; `None` when it has no worker.
@@ -181,6 +256,16 @@ impl Workers {
 
 fn active(mailboxes: &HashMap<String, Arc<Mailbox>>) -> Vec<Arc<Pod>> {
     mailboxes.values().filter(|mailbox| mailbox.stage() < Stage::Terminated).map(|mailbox| mailbox.pod()).collect()
+}
+
+/// What asks for no more comes first, then important pods, then guaranteed ones, then those that wait longest.
+fn resize_order(wanted: &Pod, granted: &Pod) -> impl Ord + use<> {
+    let more =
+        ["cpu", "memory"].iter().any(|name| pod_amount(wanted, false, name).0 > pod_amount(granted, false, name).0);
+    let since = wanted.status().conditions.iter().flatten().find(|one| one.type_ == PENDING);
+    let since = since.and_then(|one| one.last_transition_time.as_ref()).map(|time| time.0);
+    let priority = std::cmp::Reverse(wanted.spec().priority.unwrap_or(0));
+    (more, priority, qos_class(wanted) != "Guaranteed", since.is_none(), since)
 }
 
 /// Static pods keep their name when their file changes; the new one waits until the old one is gone.

@@ -181,6 +181,24 @@ impl Runtime for CriRuntime {
         answer.status.ok_or_else(|| absent("container status"))
     }
 
+    async fn update_container_resources(&self, id: &str, resources: LinuxContainerResources) -> RuntimeResult<()> {
+        let request = UpdateContainerResourcesRequest {
+            container_id: id.to_owned(),
+            linux: Some(resources),
+            annotations: BTreeMap::new(),
+        };
+        self.call(self.clients.runtime.clone().update_container_resources(request)).await.map(drop)
+    }
+
+    async fn update_sandbox_resources(&self, id: &str, resources: LinuxContainerResources) -> RuntimeResult<()> {
+        let request = UpdatePodSandboxResourcesRequest {
+            pod_sandbox_id: id.to_owned(),
+            overhead: None,
+            resources: Some(resources),
+        };
+        self.call(self.clients.runtime.clone().update_pod_sandbox_resources(request)).await.map(drop)
+    }
+
     async fn reopen_log(&self, id: &str) -> RuntimeResult<()> {
         let request = ReopenContainerLogRequest { container_id: id.to_owned() };
         self.call(self.clients.runtime.clone().reopen_container_log(request)).await.map(drop)

@@ -98,7 +98,8 @@ pub fn container_hash(name: &str, image: &str) -> u64 {
     u64::from(fnv1a_32(printed.as_bytes()))
 }
 
-fn fnv1a_32(bytes: &[u8]) -> u32 {
+/// FNV-1a of 32 bits.
+pub fn fnv1a_32(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 

@@ -19,10 +19,11 @@ pub use cri_api::v1 as types;
 pub use cri::CriRuntime;
 #[cfg(test)]
 pub use observed::SandboxObserved;
-pub use observed::{ContainerObserved, ContainerPhase, ObservedPod, observe};
+pub use observed::{ContainerObserved, ContainerPhase, ObservedPod, ResourcesObserved, observe};
 use types::{
     AuthConfig, Container, ContainerConfig, ContainerStats, ContainerStatus, FilesystemUsage, Image, ImageSpec,
-    PodSandbox, PodSandboxConfig, PodSandboxStats, PodSandboxStatus, RuntimeStatus, VersionResponse,
+    LinuxContainerResources, PodSandbox, PodSandboxConfig, PodSandboxStats, PodSandboxStatus, RuntimeStatus,
+    VersionResponse,
 };
 
 /// A failed call to the runtime.
@@ -140,6 +141,10 @@ pub trait Runtime: Send + Sync + 'static {
     async fn list_containers(&self, pod_uid: Option<&str>) -> RuntimeResult<Vec<Container>>;
     /// One container in detail.
     async fn container_status(&self, id: &str) -> RuntimeResult<ContainerStatus>;
+    /// Gives a running container other resources.
+    async fn update_container_resources(&self, id: &str, resources: LinuxContainerResources) -> RuntimeResult<()>;
+    /// Tells the runtime what the pod as a whole has now.
+    async fn update_sandbox_resources(&self, id: &str, resources: LinuxContainerResources) -> RuntimeResult<()>;
     /// Makes the runtime write to a fresh log file after a rotation.
     async fn reopen_log(&self, id: &str) -> RuntimeResult<()>;
 

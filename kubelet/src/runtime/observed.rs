@@ -10,7 +10,9 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::labels::{self, ContainerNotes};
-use super::types::{ContainerState, ContainerStatus, NamespaceMode, PodSandboxState, PodSandboxStatus};
+use super::types::{
+    ContainerState, ContainerStatus, LinuxContainerResources, NamespaceMode, PodSandboxState, PodSandboxStatus,
+};
 use super::{Runtime, RuntimeResult};
 
 /// Longest termination message that is read from a file, in bytes.
@@ -55,6 +57,17 @@ pub struct LinuxUser {
     pub groups: Vec<i64>,
 }
 
+/// What a container really has, as far as the runtime tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourcesObserved {
+    /// Thousandths of a CPU.
+    pub cpu_request: Option<i64>,
+    /// Thousandths of a CPU.
+    pub cpu_limit: Option<i64>,
+    /// Bytes.
+    pub memory_limit: Option<i64>,
+}
+
 /// One container as the runtime has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContainerObserved {
@@ -84,6 +97,8 @@ pub struct ContainerObserved {
     pub notes: ContainerNotes,
     /// The user of the first process, where the runtime tells it.
     pub user: Option<LinuxUser>,
+    /// What it has of processor and memory, where the runtime tells it.
+    pub resources: Option<ResourcesObserved>,
     /// Path of the log file on the node.
     pub log_path: String,
     /// Sandbox that the container is in.
@@ -226,9 +241,24 @@ fn container_observed(status: &ContainerStatus, sandbox_id: &str) -> ContainerOb
             gid: user.gid,
             groups: user.supplemental_groups.clone(),
         }),
+        resources: status.resources.as_ref().and_then(|all| all.linux.as_ref()).and_then(resources_observed),
         log_path: status.log_path.clone(),
         sandbox_id: sandbox_id.to_owned(),
     }
+}
+
+/// upstream: pkg/kubelet/kuberuntime/kuberuntime_container_linux.go: toKubeContainerResources
+fn resources_observed(from: &LinuxContainerResources) -> Option<ResourcesObserved> {
+    let positive = |amount: i64| Some(amount).filter(|amount| *amount > 0);
+    let quota = (from.cpu_period > 0 && from.cpu_quota > 0).then(|| from.cpu_quota * 1000 / from.cpu_period);
+    let out = ResourcesObserved {
+        cpu_request: positive(from.cpu_shares)
+            .filter(|shares| *shares >= 2)
+            .map(|shares| (shares * 1000 + 1023) / 1024),
+        cpu_limit: quota.and_then(positive),
+        memory_limit: positive(from.memory_limit_in_bytes),
+    };
+    (out != ResourcesObserved::default()).then_some(out)
 }
 
 fn instant(nanoseconds: i64) -> Timestamp {

@@ -181,6 +181,41 @@ impl Cgroups {
         write_if_there(&folder.join("memory.max"), &memory)
     }
 
+    pub fn limits(&self, name: &CgroupName) -> io::Result<PodLimits> {
+        match self.version {
+            CgroupVersion::V1 => {
+                let (cpu, memory) = (self.folder("cpu", name), self.folder("memory", name));
+                let quota = read_number(&cpu.join("cpu.cfs_quota_us")).ok();
+                Ok(PodLimits {
+                    cpu_shares: u64::try_from(read_number(&cpu.join("cpu.shares"))?).unwrap_or(0),
+                    cpu_quota_us: quota.filter(|quota| *quota > 0),
+                    cpu_period_us: read_number(&cpu.join("cpu.cfs_period_us")).unwrap_or(0),
+                    memory_bytes: below_v1_maximum(read_number(&memory.join("memory.limit_in_bytes"))?),
+                })
+            }
+            CgroupVersion::V2 => {
+                let folder = self.folder("", name);
+                let max = fs::read_to_string(folder.join("cpu.max"))?;
+                let mut max = max.split_whitespace();
+                let quota = max.next().and_then(|quota| quota.parse().ok());
+                Ok(PodLimits {
+                    cpu_shares: cpu_shares_of(read_number(&folder.join("cpu.weight"))?),
+                    cpu_quota_us: quota,
+                    cpu_period_us: max.next().and_then(|period| period.parse().ok()).unwrap_or(0),
+                    memory_bytes: read_number(&folder.join("memory.max")).ok(),
+                })
+            }
+        }
+    }
+
+    pub fn memory_usage(&self, name: &CgroupName) -> Option<i64> {
+        let file = match self.version {
+            CgroupVersion::V1 => "memory.usage_in_bytes",
+            CgroupVersion::V2 => "memory.current",
+        };
+        read_number(&self.folder("memory", name).join(file)).ok()
+    }
+
     /// Pids in the group and below it.
     pub fn pids(&self, name: &CgroupName) -> Vec<i32> {
         let mut pids = Vec::new();
@@ -208,6 +243,21 @@ impl Cgroups {
 /// upstream: pkg/kubelet/cm/cgroup_manager_linux.go: getCPUWeight
 fn cpu_weight(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
+/// The least number of shares that makes this weight.
+fn cpu_shares_of(weight: i64) -> u64 {
+    let weight = u64::try_from(weight.clamp(1, 10_000)).unwrap_or(1);
+    2 + ((weight - 1) * 262_142).div_ceil(9999)
+}
+
+/// Without a limit version 1 shows the largest multiple of a page.
+fn below_v1_maximum(bytes: i64) -> Option<i64> {
+    (bytes < i64::MAX - (1 << 20)).then_some(bytes)
+}
+
+fn read_number(file: &Path) -> io::Result<i64> {
+    fs::read_to_string(file)?.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 fn exists_already(error: io::Error) -> io::Result<()> {
@@ -281,5 +331,8 @@ mod tests {
     #[test]
     fn weights_span_the_whole_range() {
         assert_eq!([2, 1024, 262_144].map(cpu_weight), [1, 39, 10_000]);
+        for weight in [1, 39, 100, 10_000] {
+            assert_eq!(cpu_weight(cpu_shares_of(weight)), u64::try_from(weight).expect("positive"));
+        }
     }
 }

@@ -96,6 +96,14 @@ impl Kernel for Linux {
         self.cgroups.ensure(name, limits)
     }
 
+    fn cgroup_limits(&self, name: &CgroupName) -> io::Result<PodLimits> {
+        self.cgroups.limits(name)
+    }
+
+    fn cgroup_memory_usage(&self, name: &CgroupName) -> Option<i64> {
+        self.cgroups.memory_usage(name)
+    }
+
     fn remove_cgroup(&self, name: &CgroupName) -> io::Result<()> {
         for _attempt in 0..KILL_ATTEMPTS_MAX {
             let pids = self.cgroups.pids(name);

@@ -78,6 +78,15 @@ pub trait Kernel: Send + Sync + 'static {
     /// A folder or a limit could not be written.
     fn ensure_cgroup(&self, name: &CgroupName, limits: &PodLimits) -> io::Result<()>;
 
+    /// The limits that the group has.
+    ///
+    /// # Errors
+    /// The group does not exist or cannot be read.
+    fn cgroup_limits(&self, name: &CgroupName) -> io::Result<PodLimits>;
+
+    /// Bytes of memory that the group uses; `None` where the kernel does not tell.
+    fn cgroup_memory_usage(&self, name: &CgroupName) -> Option<i64>;
+
     /// Kills what still runs in the group and removes it. Idempotent.
     ///
     /// # Errors

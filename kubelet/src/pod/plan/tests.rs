@@ -86,6 +86,7 @@ fn observed(sandbox: Option<bool>, states: &[&str]) -> ObservedPod {
                 message: String::new(),
                 notes: ContainerNotes { hash: container_hash(name, "image"), ..ContainerNotes::default() },
                 user: None,
+                resources: None,
                 log_path: String::new(),
                 sandbox_id: "s".to_owned(),
             }
@@ -110,7 +111,7 @@ fn line(plan: &Plan) -> String {
 }
 
 fn check(pod: &Pod, observed: &ObservedPod, want: &str) {
-    assert_eq!(line(&plan(pod, observed, &Table::default())), want, "{observed:?}");
+    assert_eq!(line(&plan(pod, observed, &Table::default(), &PodResources::default())), want, "{observed:?}");
 }
 
 #[test]
@@ -176,14 +177,14 @@ fn failed_probes_and_changed_definitions_kill() {
     let one = pod("Never", &[], &["a", "b"]);
     let running = observed(Some(true), &["a=running", "b=running"]);
     let failed = Table { liveness: [("id-a".to_owned(), false)].into(), ..Table::default() };
-    let got = plan(&one, &running, &failed);
+    let got = plan(&one, &running, &failed, &PodResources::default());
     assert_eq!(line(&got), "kill:a");
     assert_eq!(got.kill[0].message, "Container a failed liveness probe");
     let always = pod("Always", &[], &["a", "b"]);
-    let got = plan(&always, &running, &failed);
+    let got = plan(&always, &running, &failed, &PodResources::default());
     assert_eq!(line(&got), "kill:a app:0");
     assert_eq!(got.kill[0].message, "Container a failed liveness probe, will be restarted");
     let mut stale = running.clone();
     stale.containers[1].notes.hash = 7;
-    assert_eq!(line(&plan(&one, &stale, &Table::default())), "kill:b app:1");
+    assert_eq!(line(&plan(&one, &stale, &Table::default(), &PodResources::default())), "kill:b app:1");
 }

@@ -35,6 +35,7 @@ fn container(name: &str, id: &str, phase: ContainerPhase, exit_code: i32, restar
         message: String::new(),
         notes: ContainerNotes { hash: container_hash(name, "image"), restart_count: restarts, ..Default::default() },
         user: None,
+        resources: None,
         log_path: String::new(),
         sandbox_id: "s".to_owned(),
     }
@@ -69,6 +70,8 @@ fn status(pod: &Pod, observed: &ObservedPod, previous: &PodStatus, failures: &[(
         probes: &NoProbes,
         host_ips: &["192.0.2.1".to_owned()],
         runtime_name: "containerd",
+        actuated: &PodResources::default(),
+        resize: &[],
     })
 }
 
