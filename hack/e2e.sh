@@ -65,7 +65,6 @@ inside ip link set node0-peer up
 inside ip route add default via 192.168.127.1 dev node0
 
 mkdir -p "$work"/{logs,certs,tmp}
-# How full the disk of the test machine is must not decide whether pods run.
 export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DIR=$work/kubelet \
   POD_MANIFEST_PATH=$work/static-pods POD_LOGS_DIR=$work/pods CNI_CONFIG_DIR=$work/cni CNI_DATA_DIR=$work/cni-data \
   CONTAINER_RUNTIME_ENDPOINT=unix://$work/containerd/containerd.sock IMAGE_ARCHIVE=${IMAGE_ARCHIVE:-$KUBE_ROOT/_output/images.tar} \
@@ -153,8 +152,8 @@ for daemon in kubelet kube-apiserver kube-controller-manager kube-scheduler kube
   [ -n "$pid" ] || continue
   mapfile -d '' -t command <"/proc/$pid/cmdline"
   kill -9 "$pid"
-  # Its sockets are free once it is a zombie or gone.
-  while [ -d "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.05; done
+  # Its sockets are free once it is gone, or a zombie without threads that still end.
+  while grep -q '^State:.[^Z]' "/proc/$pid"/task/*/status 2>/dev/null; do sleep 0.05; done
   inside "${command[@]}" >>"$work/logs/$daemon.log" 2>&1 &
   eventually 60 "the cluster converges after kill -9 of $daemon" ready_pods 3
 done
