@@ -68,7 +68,7 @@ mkdir -p "$work"/{logs,certs,tmp}
 export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DIR=$work/kubelet \
   POD_MANIFEST_PATH=$work/static-pods POD_LOGS_DIR=$work/pods CNI_CONFIG_DIR=$work/cni CNI_DATA_DIR=$work/cni-data \
   CONTAINER_RUNTIME_ENDPOINT=unix://$work/containerd/containerd.sock IMAGE_ARCHIVE=${IMAGE_ARCHIVE:-$KUBE_ROOT/_output/images.tar} \
-  CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1 EVICTION_HARD=${EVICTION_HARD:-"memory.available<100Mi"}
+  CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1
 [ -f "$IMAGE_ARCHIVE" ] || "$KUBE_ROOT/cluster/images/build.sh" "$IMAGE_ARCHIVE" >/dev/null
 : >"$work/resolv.conf"
 # How full the disk of the machine that runs the test is says nothing about the cluster.
