@@ -2,6 +2,7 @@
 //!
 //! upstream: staging/src/k8s.io/apiserver/pkg/registry and pkg/registry
 
+pub mod admission_registration;
 pub mod admit;
 pub mod apiregistration;
 pub mod autoscaling;
@@ -10,8 +11,10 @@ pub mod columns;
 pub mod core;
 pub mod defaulting;
 pub mod discovery_slices;
+pub mod dynamic_resources;
 pub mod errors;
 pub mod flow_control_group;
+mod go_url;
 pub mod internal_json;
 pub mod networking;
 pub mod ordinary;
@@ -25,6 +28,7 @@ pub mod store;
 pub mod stored;
 pub mod strategy;
 pub mod validation;
+pub mod webhook_target;
 pub mod workloads;
 
 use std::collections::HashMap;
@@ -39,6 +43,7 @@ use crate::request::Authorized;
 use crate::storage::lease::Leases;
 use crate::storage::{Cache, Etcd, Feed};
 
+pub use admission_registration::{Policies, PolicyBindings, PolicyKind};
 pub use admit::{AdmissionChain, Admitted, Attributes, Operation};
 pub use ordinary::Ordinary;
 pub use resource::{Resource, Served};
@@ -85,6 +90,15 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("autoscaling", "horizontalpodautoscalers") => &autoscaling::Autoscalers,
         ("batch", "cronjobs") => &workloads::cron_jobs::CronJobs,
         ("batch", "jobs") => &workloads::jobs::Jobs,
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
+            &admission_registration::WebhookConfigurations
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => &Policies(PolicyKind::Validating),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => &Policies(PolicyKind::Mutating),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            &PolicyBindings(PolicyKind::Validating)
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => &PolicyBindings(PolicyKind::Mutating),
         ("certificates.k8s.io", "certificatesigningrequests") => &certificates::SigningRequests,
         ("apiregistration.k8s.io", "apiservices") => &apiregistration::ApiServices,
         ("apiextensions.k8s.io", "customresourcedefinitions") => &crate::extensions::definitions::Definitions,
@@ -93,6 +107,10 @@ pub fn strategy(info: &'static ResourceInfo) -> &'static dyn Strategy {
         ("discovery.k8s.io", "endpointslices") => &discovery_slices::EndpointSlices,
         ("node.k8s.io", "runtimeclasses") => &small_groups::RuntimeClasses,
         ("policy", "poddisruptionbudgets") => &small_groups::DisruptionBudgets,
+        ("resource.k8s.io", "deviceclasses") => &dynamic_resources::DeviceClasses,
+        ("resource.k8s.io", "resourceclaims") => &dynamic_resources::Claims,
+        ("resource.k8s.io", "resourceclaimtemplates") => &dynamic_resources::ClaimTemplates,
+        ("resource.k8s.io", "resourceslices") => &dynamic_resources::Slices,
         ("scheduling.k8s.io", "priorityclasses") => &small_groups::PriorityClasses,
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => &flow_control_group::FlowSchemas,
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &flow_control_group::PriorityLevels,

@@ -37,7 +37,7 @@ fn weight(term: Cursor<'_>, errs: &mut Errors) {
 }
 
 /// upstream: ValidateNodeSelector
-fn node_selector(selector: Cursor<'_>, any_values: bool, errs: &mut Errors) {
+pub fn node_selector(selector: Cursor<'_>, any_values: bool, errs: &mut Errors) {
     let terms = selector.field("nodeSelectorTerms");
     if terms.is_empty() {
         errs.required(terms, "must have at least one node selector term");

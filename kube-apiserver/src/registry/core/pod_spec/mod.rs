@@ -27,10 +27,11 @@ use apimachinery::object_meta::validate_annotations;
 use apimachinery::selector::label::{self, SelectorRules, validate_labels};
 use apimachinery::value::Cursor;
 
-pub use affinity::node_selector_term;
+pub use affinity::{node_selector, node_selector_term};
 pub use annotations::{changes as annotation_changes, pod as pod_annotations};
 pub use claim_template::claim_spec;
-pub use resources::{container_resource_name, container_resources, quantity_of};
+pub use projected::signer_name;
+pub use resources::{container_resource_name, container_resources, is_extended, quantity_of};
 pub use tolerations::{kept_tolerations, tolerations};
 
 use crate::registry::validation::{in_range, none_or_named, required, required_one_of};

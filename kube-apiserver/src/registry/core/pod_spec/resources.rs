@@ -77,7 +77,7 @@ fn pod_resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) {
 }
 
 /// upstream: IsExtendedResourceName
-fn is_extended(name: &str) -> bool {
+pub fn is_extended(name: &str) -> bool {
     !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 

@@ -1,9 +1,14 @@
 //! Certificate signing requests: who asks is what authentication says; approval and status keep what was decided.
 //! upstream: pkg/registry/certificates/certificates/strategy.go
 
-use apimachinery::value::Value;
+mod request;
+mod rules;
+
+use apimachinery::field::Errors;
+use apimachinery::value::{Cursor, Value};
 
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
+use rules::Path;
 
 /// The strategy of CertificateSigningRequests.
 pub struct SigningRequests;
@@ -43,8 +48,32 @@ impl Strategy for SigningRequests {
 
     fn prepare_status_update(&self, cx: &RequestContext, obj: &mut Value, old: &Value) {
         obj.set("spec", old.get("spec").clone());
-        keep_conditions(obj, old, &["Approved", "Denied"]);
+        ["Approved", "Denied"].into_iter().for_each(|kind| keep_conditions(obj, old, kind));
         stamp_conditions(cx, obj, old);
+    }
+
+    fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
+        rules::create(obj, errs);
+    }
+
+    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        rules::update(obj, old, Path::Object, errs);
+    }
+
+    fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        rules::update(obj, old, Path::Status, errs);
+    }
+
+    fn validate_subresource_update(
+        &self,
+        subresource: &str,
+        _cx: &RequestContext,
+        obj: Cursor<'_>,
+        old: Cursor<'_>,
+        errs: &mut Errors,
+    ) {
+        let path = if subresource == "approval" { Path::Approval } else { Path::Object };
+        rules::update(obj, old, path, errs);
     }
 
     fn prepare_subresource_update(&self, subresource: &str, cx: &RequestContext, obj: &mut Value, old: &Value) {
@@ -68,15 +97,17 @@ fn restore(obj: &mut Value, old: &Value, path: &[&str]) {
     }
 }
 
-/// The status may not touch what approval decided: those conditions stay as they were, and in their order.
-fn keep_conditions(obj: &mut Value, old: &Value, kinds: &[&str]) {
-    let decided = |condition: &Value| kinds.contains(&condition.get("type").str_or_empty());
-    let mut kept: Vec<Value> =
-        old.path(&["status", "conditions"]).items().iter().filter(|c| decided(c)).cloned().collect();
-    let conditions = obj.field_mut("status").field_mut("conditions").list_mut();
-    conditions.retain(|condition| !decided(condition));
-    kept.append(conditions);
-    *conditions = kept;
+/// The status may not touch what approval decided: those conditions stay as they were. More or fewer of them are left
+/// for validation to refuse.
+fn keep_conditions(obj: &mut Value, old: &Value, kind: &str) {
+    let decided = |condition: &&Value| condition.get("type").as_str() == Some(kind);
+    let before: Vec<Value> = old.path(&["status", "conditions"]).items().iter().filter(decided).cloned().collect();
+    let Some(Value::List(conditions)) = obj.path_mut(&["status", "conditions"]) else { return };
+    if conditions.iter().filter(decided).count() != before.len() {
+        return;
+    }
+    let slots = conditions.iter_mut().filter(|c| c.get("type").as_str() == Some(kind));
+    slots.zip(before).for_each(|(slot, condition)| *slot = condition);
 }
 
 /// Times of conditions that the client left out: the transition is as old as the state.
