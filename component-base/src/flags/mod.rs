@@ -117,11 +117,15 @@ impl Flags {
         &self.changed
     }
 
-    /// Declares the flags that act in this build. Every other flag that was set is warned about, once.
+    /// Declares the flags that act in this build. Every other flag that was set to something else than its default is
+    /// warned about, once.
     pub fn acts(&self, names: &[&str]) {
-        for name in
-            self.changed.iter().filter(|name| !names.contains(&name.as_str()) && *name != "version" && *name != "help")
-        {
+        let asks_for_nothing = |name: &str| {
+            self.table.find(name).is_some_and(|spec| self.values.get(name) == Some(&Value::default_of(spec)))
+        };
+        for name in self.changed.iter().filter(|name| {
+            !names.contains(&name.as_str()) && !["version", "help"].contains(&name.as_str()) && !asks_for_nothing(name)
+        }) {
             tracing::warn!(flag = format!("--{name}"), "Flag is accepted but has no effect in this build");
         }
     }
