@@ -16,6 +16,7 @@ use component_base::tls::{CertSource, KeyPairFiles, ServerTls};
 use component_base::{Chain, Flags, Informers, Reader, Shutdown, task};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{NodeStatus, Pod, Service};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -32,8 +33,10 @@ use crate::node::{self, NodeFacts, Reporter, Reservations, RuntimeState};
 use crate::objects::Objects;
 use crate::options::{Configuration, FLAGS, Options};
 use crate::paths::Paths;
+use crate::pod::admission::MachineRules;
 use crate::pod::backoff::Backoff;
 use crate::pod::cgroup::PodCgroups;
+use crate::pod::classes::RuntimeClasses;
 use crate::pod::dns::DnsSettings;
 use crate::pod::machinery::{Machinery, NodeState, PodSettings};
 use crate::pod::resources::CpuSettings;
@@ -182,6 +185,11 @@ impl Api {
         task::spawn("api-source", sources::api::run(pods.clone(), sets));
         workers.machinery().mirror.set_pods(pods.clone());
         task::spawn("mirror-pods", sources::mirror::follow(pods.clone(), workers.clone()));
+        let classes: Reader<RuntimeClass> = informers.reader();
+        workers
+            .machinery()
+            .classes
+            .set_source(Box::new(move |name| classes.is_synced().then(|| classes.get("", name))));
         let services: Reader<Service> = informers.reader();
         let source = services.clone();
         workers.machinery().objects.set_services(Box::new(move || source.is_synced().then(|| source.list())));
@@ -280,6 +288,7 @@ impl Parts<'_> {
         let statuses = Arc::new(Statuses::default());
         let tokens = Tokens::new(self.client.clone());
         let kernel = Arc::clone(&self.kernel);
+        let abilities = self.runtime.status().await.map(|(_, abilities)| abilities).unwrap_or_default();
         let crash_max = config.crash_loop_back_off.max_container_restart_period.signed();
         Ok(Machinery {
             runtime_name: self.runtime.version().await?.runtime_name,
@@ -287,10 +296,11 @@ impl Parts<'_> {
             images: Images::new(Arc::clone(&runtime), events.clone(), config.parallel_pulls()),
             probes: Probes::new(Arc::clone(&runtime), Arc::clone(&statuses), events.clone()),
             mirror: Mirror::new(self.client.clone(), self.node),
+            classes: RuntimeClasses::default(),
             allocations: Allocations::open(self.options.root_dir().as_ref())?,
             cgroups: PodCgroups::new(&config.cgroup_root, config.cgroups_per_qos),
             crash_loops: Mutex::new(Backoff::new(SignedDuration::from_secs(10).min(crash_max), crash_max)),
-            node: NodeState::default(),
+            node: NodeState { abilities: Mutex::new(abilities), ..NodeState::default() },
             settings: self.pod_settings(&paths),
             runtime,
             kernel,
@@ -317,6 +327,12 @@ impl Parts<'_> {
                 cfs_quota: config.cpu_cfs_quota,
                 cfs_period_us: i64::try_from(config.cpu_cfs_quota_period.0.as_micros()).unwrap_or(100_000),
                 memory_bytes: i64::try_from(Machine::read().memory_bytes).unwrap_or(i64::MAX),
+            },
+            machine: MachineRules {
+                node: self.node.to_owned(),
+                sysctls: config.allowed_unsafe_sysctls.clone(),
+                kernel: crate::sys::kernel_version(),
+                apparmor: crate::sys::apparmor_is_enabled(),
             },
         }
     }
@@ -500,10 +516,13 @@ fn watch_runtime(workers: &Workers, state: Arc<RuntimeState>) {
         let cx = Arc::clone(workers.machinery());
         loop {
             let (runtime, network) = match cx.runtime.status().await {
-                Ok(status) => (
-                    condition_error(&status.conditions, "RuntimeReady", "container runtime not ready"),
-                    condition_error(&status.conditions, "NetworkReady", "container runtime network not ready"),
-                ),
+                Ok((status, abilities)) => {
+                    *cx.node.abilities.lock() = abilities;
+                    (
+                        condition_error(&status.conditions, "RuntimeReady", "container runtime not ready"),
+                        condition_error(&status.conditions, "NetworkReady", "container runtime network not ready"),
+                    )
+                }
                 Err(error) => {
                     (format!("container runtime status check may not have completed yet: {error}"), String::new())
                 }

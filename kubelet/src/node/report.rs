@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use component_base::{Shutdown, clock};
-use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeCondition, NodeStatus};
+use k8s_openapi::api::core::v1::{
+    ContainerImage, Node, NodeCondition, NodeFeatures, NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
@@ -20,6 +22,7 @@ use super::object::NodeFacts;
 use super::resources::{NodeResources, Reservations, hugepages, node_resources};
 use crate::pod::machinery::Machinery;
 use crate::pod::status::whole_second;
+use crate::runtime::Abilities;
 use crate::sync_loop::RelistHealth;
 
 /// Until the node was ready once, its status is looked at this often.
@@ -70,6 +73,22 @@ pub struct Reporter {
     pub report_interval: Duration,
 }
 
+/// upstream: pkg/kubelet/nodestatus/setters.go: RuntimeHandlers
+fn runtime_handlers(abilities: &Abilities) -> Option<Vec<NodeRuntimeHandler>> {
+    let handlers: Vec<NodeRuntimeHandler> = abilities
+        .handlers
+        .iter()
+        .map(|handler| NodeRuntimeHandler {
+            name: Some(handler.name.clone()),
+            features: Some(NodeRuntimeHandlerFeatures {
+                recursive_read_only_mounts: Some(handler.recursive_read_only_mounts),
+                user_namespaces: Some(handler.user_namespaces),
+            }),
+        })
+        .collect();
+    (!handlers.is_empty()).then_some(handlers)
+}
+
 impl Reporter {
     /// Measures the status. `old` are the conditions before.
     pub async fn status(&self, old: &[NodeCondition]) -> NodeStatus {
@@ -84,6 +103,7 @@ impl Reporter {
             Some(list.into_iter().map(|(name, amount)| (name, Quantity(amount))).collect())
         };
         let now = Time(whole_second(clock::now()));
+        let abilities = self.cx.node.abilities.lock().clone();
         NodeStatus {
             addresses: Some(self.facts.node_addresses()),
             capacity: amounts(resources.capacity),
@@ -92,6 +112,8 @@ impl Reporter {
             daemon_endpoints: Some(self.facts.endpoints()),
             images: Some(self.images().await),
             node_info: Some(self.facts.system_info()),
+            features: Some(NodeFeatures { supplemental_groups_policy: Some(abilities.supplemental_groups_policy) }),
+            runtime_handlers: runtime_handlers(&abilities),
             ..NodeStatus::default()
         }
     }
@@ -188,6 +210,8 @@ impl Reporter {
             Some(conditions) => conditions,
             None => {
                 let node = nodes.get(&self.facts.name).await?;
+                let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone());
+                *self.cx.node.taints.lock() = taints.unwrap_or_default();
                 *self.cx.node.labels.lock() = node.metadata.labels;
                 if let Some(cidr) = node.spec.and_then(|spec| spec.pod_cidr) {
                     self.tell_pod_cidr(&cidr).await;

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apimachinery::quantity::Quantity;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Taint};
 
 use super::resources::pod_amount;
-use super::view::PodView;
+use super::view::{PodView, is_sidecar};
+use super::{node_affinity, sysctls};
 
 /// Why a pod is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,22 +23,144 @@ pub struct Rejection {
     pub message: String,
 }
 
-/// Compares the pod's requests with what `others` leave of `allocatable`, and its selector with the node's labels.
+/// What the machine and its owner allow; fixed while the kubelet runs.
+#[derive(Clone, Debug, Default)]
+pub struct MachineRules {
+    /// Name of the node.
+    pub node: String,
+    /// Kernel parameters beyond the safe ones.
+    pub sysctls: Vec<String>,
+    /// Version of the kernel.
+    pub kernel: (u32, u32),
+    /// The kernel confines processes with AppArmor.
+    pub apparmor: bool,
+}
+
+/// The node as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeNow<'a> {
+    /// What pods may use.
+    pub allocatable: &'a BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Its taints.
+    pub taints: &'a [Taint],
+    /// The runtime takes supplementary groups from the pod alone where it is told to.
+    pub strict_groups: bool,
+    /// What does not change.
+    pub rules: &'a MachineRules,
+}
+
+fn rejection(reason: &str, message: impl Into<String>) -> Rejection {
+    Rejection { reason: reason.to_owned(), message: message.into() }
+}
+
+/// Checks what the node must be able to do for the pod, and whether it has room for it beside `others`.
 ///
 /// # Errors
 /// The pod may not start.
-pub fn admit(
-    pod: &Pod,
-    others: &[Arc<Pod>],
-    allocatable: &BTreeMap<String, String>,
-    labels: &BTreeMap<String, String>,
-) -> Result<(), Rejection> {
-    if !pod.is_static() && !selector_matches(pod, labels) {
-        return Err(Rejection {
-            reason: "NodeAffinity".to_owned(),
-            message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".to_owned(),
-        });
+pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: NodeNow<'_>) -> Result<(), Rejection> {
+    check_abilities(pod, node)?;
+    fits(pod, others, node.allocatable)?;
+    if !node_affinity::matches(pod, &node.rules.node, node.labels) && !pod.is_static() {
+        let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        return Err(rejection("NodeAffinity", message));
     }
+    check_ports(pod, others)?;
+    if !pod.is_static() && node.taints.iter().any(|taint| taint.effect == "NoExecute" && !tolerated(pod, taint)) {
+        let message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
+        return Err(rejection("TaintToleration", message));
+    }
+    Ok(())
+}
+
+/// What the node cannot do must be refused: a pod that runs with less protection than it asked for is worse than none.
+fn check_abilities(pod: &Pod, node: NodeNow<'_>) -> Result<(), Rejection> {
+    let spec = pod.spec();
+    if pod.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/os")).is_some_and(|os| os != "linux") {
+        let message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
+        return Err(rejection("PodOSSelectorNodeLabelDoesNotMatch", message));
+    }
+    if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
+        return Err(rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"));
+    }
+    let groups = spec.security_context.as_ref().and_then(|context| context.supplemental_groups_policy.as_deref());
+    if groups == Some("Strict") && !node.strict_groups {
+        let message = "SupplementalGroupsPolicy=Strict is not supported in this node";
+        return Err(rejection("SupplementalGroupsPolicyNotSupported", message));
+    }
+    sysctls::check(pod, &node.rules.sysctls, node.rules.kernel)
+        .map_err(|message| rejection("SysctlForbidden", message))?;
+    if !node.rules.apparmor && wants_apparmor(pod) {
+        return Err(rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"));
+    }
+    Ok(())
+}
+
+fn wants_apparmor(pod: &Pod) -> bool {
+    let of_pod = pod.spec().security_context.as_ref().and_then(|context| context.app_armor_profile.clone());
+    let own = pod.all_containers().into_iter().filter_map(|(_, one)| one.security_context?.app_armor_profile);
+    own.chain(of_pod).any(|profile| profile.type_ != "Unconfined")
+}
+
+/// Two pods cannot have one port of the node.
+fn check_ports(pod: &Pod, others: &[Arc<Pod>]) -> Result<(), Rejection> {
+    let taken: Vec<HostPort> =
+        others.iter().filter(|other| other.uid() != pod.uid()).flat_map(|other| host_ports(other)).collect();
+    if host_ports(pod).iter().any(|port| taken.iter().any(|other| port.conflicts(other))) {
+        let message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return Err(rejection("NodePorts", message));
+    }
+    Ok(())
+}
+
+struct HostPort {
+    protocol: String,
+    ip: String,
+    port: i32,
+}
+
+impl HostPort {
+    fn conflicts(&self, other: &Self) -> bool {
+        let any = |ip: &str| ip == "0.0.0.0";
+        let same_ip = self.ip == other.ip || any(&self.ip) || any(&other.ip);
+        self.port == other.port && self.protocol == other.protocol && same_ip
+    }
+}
+
+fn host_ports(pod: &Pod) -> Vec<HostPort> {
+    let sidecars = pod.init_containers().iter().filter(|container| is_sidecar(container));
+    let containers = pod.spec().containers.iter().chain(sidecars);
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let text = |text: &Option<String>, default: &str| {
+        text.as_deref().filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
+    };
+    ports
+        .filter_map(|port| {
+            let number = port.host_port.filter(|port| *port > 0)?;
+            Some(HostPort { protocol: text(&port.protocol, "TCP"), ip: text(&port.host_ip, "0.0.0.0"), port: number })
+        })
+        .collect()
+}
+
+fn tolerated(pod: &Pod, taint: &Taint) -> bool {
+    let tolerations = pod.spec().tolerations.iter().flatten();
+    tolerations.into_iter().any(|one| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (key, effect, operator) = (text(&one.key), text(&one.effect), text(&one.operator));
+        let effect_fits = effect.is_empty() || effect == taint.effect;
+        let key_fits = key.is_empty() || key == taint.key;
+        let value_fits = match operator.as_str() {
+            "Exists" => true,
+            "" | "Equal" => text(&one.value) == text(&taint.value),
+            _ => false,
+        };
+        effect_fits && key_fits && value_fits
+    })
+}
+
+/// Compares the pod's requests with what `others` leave of `allocatable`.
+fn fits(pod: &Pod, others: &[Arc<Pod>], allocatable: &BTreeMap<String, String>) -> Result<(), Rejection> {
     let others: Vec<&Arc<Pod>> = others.iter().filter(|other| other.uid() != pod.uid()).collect();
     let amount = |name: &str| allocatable.get(name).and_then(|text| Quantity::parse(text).ok());
     if let Some(capacity) = amount("pods").map(|pods| pods.value()) {
@@ -69,10 +192,6 @@ fn out_of(name: &str, requested: i64, used: i64, capacity: i64) -> Rejection {
     }
 }
 
-fn selector_matches(pod: &Pod, labels: &BTreeMap<String, String>) -> bool {
-    pod.spec().node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,24 +208,53 @@ mod tests {
         };
         let allocatable: BTreeMap<String, String> =
             [("cpu", "2"), ("pods", "2")].map(|(name, amount)| (name.to_owned(), amount.to_owned())).into();
-        let labels = BTreeMap::new();
         let others = [one("a", "1500m")];
-        assert_eq!(admit(&one("b", "500m"), &others, &allocatable, &labels), Ok(()));
-        let refused = admit(&one("b", "501m"), &others, &allocatable, &labels).expect_err("too much");
+        assert_eq!(fits(&one("b", "500m"), &others, &allocatable), Ok(()));
+        let refused = fits(&one("b", "501m"), &others, &allocatable).expect_err("too much");
         assert_eq!(refused.reason, "OutOfcpu");
         assert_eq!(
             refused.message,
             "Node didn't have enough resource: cpu, requested: 501, used: 1500, capacity: 2000"
         );
         let full = [one("a", "0"), one("c", "0")];
-        assert_eq!(admit(&one("b", "0"), &full, &allocatable, &labels).expect_err("full").reason, "OutOfpods");
+        assert_eq!(fits(&one("b", "0"), &full, &allocatable).expect_err("full").reason, "OutOfpods");
+    }
+
+    fn refusal(spec: &str, others: &[Arc<Pod>], taints: &[Taint]) -> String {
+        let rules = MachineRules { node: "n".to_owned(), kernel: (6, 1), ..MachineRules::default() };
+        let labels = [("disk".to_owned(), "ssd".to_owned())].into();
+        let allocatable = BTreeMap::new();
+        let node = NodeNow { allocatable: &allocatable, labels: &labels, taints, strict_groups: false, rules: &rules };
+        admit(&pod("a", spec), others, node).err().map(|rejection| rejection.reason).unwrap_or_default()
     }
 
     #[test]
-    fn the_selector_must_match() {
-        let pod = pod("a", r#"{"containers":[],"nodeSelector":{"disk":"ssd"}}"#);
-        assert!(admit(&pod, &[], &BTreeMap::new(), &BTreeMap::new()).is_err());
-        let labels = [("disk".to_owned(), "ssd".to_owned())].into();
-        assert_eq!(admit(&pod, &[], &BTreeMap::new(), &labels), Ok(()));
+    fn what_the_node_cannot_do_is_refused() {
+        let port = |more: &str| {
+            format!(r#"{{"containers":[{{"name":"c","ports":[{{"containerPort":1,"hostPort":80{more}}}]}}]}}"#)
+        };
+        let other = [pod("o", &port(""))];
+        let taint = [Taint { key: "down".to_owned(), effect: "NoExecute".to_owned(), ..Taint::default() }];
+        for (spec, want) in [
+            (r#"{"containers":[],"nodeSelector":{"disk":"ssd"}}"#, ""),
+            (r#"{"containers":[],"nodeSelector":{"disk":"hdd"}}"#, "NodeAffinity"),
+            (r#"{"containers":[],"os":{"name":"windows"}}"#, "PodOSNotSupported"),
+            (
+                r#"{"containers":[],"securityContext":{"supplementalGroupsPolicy":"Strict"}}"#,
+                "SupplementalGroupsPolicyNotSupported",
+            ),
+            (
+                r#"{"containers":[],"securityContext":{"sysctls":[{"name":"kernel.panic","value":"1"}]}}"#,
+                "SysctlForbidden",
+            ),
+            (r#"{"containers":[],"securityContext":{"appArmorProfile":{"type":"RuntimeDefault"}}}"#, "AppArmor"),
+            (port("").as_str(), "NodePorts"),
+            (port(r#","protocol":"UDP""#).as_str(), ""),
+        ] {
+            assert_eq!(refusal(spec, &other, &[]), want, "{spec}");
+        }
+        let tolerant = r#"{"containers":[],"tolerations":[{"operator":"Exists"}]}"#;
+        assert_eq!(refusal(r#"{"containers":[]}"#, &[], &taint), "TaintToleration");
+        assert_eq!(refusal(tolerant, &[], &taint), "");
     }
 }

@@ -4,12 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod, Service};
+use k8s_openapi::api::core::v1::{Container, EnvVarSource, FileKeySelector, Pod, Service};
 
+use super::env_file;
 use super::expansion::expand;
 use super::fields::{FieldError, Surroundings, field_value, resource_value};
 use super::view::PodView;
 use crate::objects::{ObjectError, Objects};
+use crate::sys::Kernel;
+use crate::volumes::MountedVolumes;
+
+/// Longest file with variables that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// An environment that cannot be made yet, or never.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +41,49 @@ pub enum EnvError {
     /// Services are part of every environment, and none has been read yet.
     #[error("services have not yet been read at least once, cannot construct envvars")]
     ServicesUnknown,
+    /// The volume of a file with variables is not there.
+    #[error("cannot find the volume {0:?} referenced by FileKeyRef")]
+    NoVolume(String),
+    /// The file with variables is not readable or not of the right form.
+    #[error("couldn't parse env file")]
+    File,
+    /// The file does not set the variable.
+    #[error("environment variable key {key:?} not found in file {file:?}")]
+    NoVariable {
+        /// The variable.
+        key: String,
+        /// The file on the node.
+        file: String,
+    },
     /// A source that this kubelet does not know.
     #[error("the source of the environment variable {0:?} is not supported")]
     Source(String),
+}
+
+/// Files in volumes that variables come from.
+pub struct Files<'a> {
+    /// Volumes that are ready.
+    pub mounted: &'a MountedVolumes,
+    /// Reads without leaving a volume.
+    pub kernel: &'a dyn Kernel,
+}
+
+impl Files<'_> {
+    fn value(&self, reference: &FileKeySelector, pod: &Pod) -> Result<Option<String>, EnvError> {
+        let volume = self.mounted.get(&reference.volume_name);
+        let volume = volume.ok_or_else(|| EnvError::NoVolume(reference.volume_name.clone()))?;
+        let text = self.kernel.read_beneath(&volume.path, reference.path.as_ref(), FILE_BYTES_MAX);
+        let text = text.map_err(|error| error.to_string());
+        let value = text.and_then(|text| env_file::value_of(&text, &reference.key)).map_err(|error| {
+            tracing::warn!(namespace = pod.namespace(), name = pod.name(), error, "file with variables was not read");
+            EnvError::File
+        })?;
+        if value.is_some() || reference.optional == Some(true) {
+            return Ok(value);
+        }
+        let file = volume.path.join(&reference.path).display().to_string();
+        Err(EnvError::NoVariable { key: reference.key.clone(), file })
+    }
 }
 
 /// Names and values of a container's environment.
@@ -52,6 +98,7 @@ pub async fn environment(
     container: &Container,
     objects: &Objects,
     around: &Surroundings,
+    files: &Files<'_>,
 ) -> Result<Environment, EnvError> {
     let services = match objects.services() {
         Some(services) => service_environment(pod, &services),
@@ -65,7 +112,7 @@ pub async fn environment(
                 expand(value, &|name| own.get(name).or_else(|| services.get(name)).cloned())
             }
             (_, Some(source)) => {
-                let from = Source { pod, container, objects, around, variable: &variable.name };
+                let from = Source { pod, container, objects, around, files, variable: &variable.name };
                 match from.resolve(source).await? {
                     Some(value) => value,
                     None => continue,
@@ -119,6 +166,7 @@ struct Source<'a> {
     container: &'a Container,
     objects: &'a Objects,
     around: &'a Surroundings,
+    files: &'a Files<'a>,
     variable: &'a str,
 }
 
@@ -143,6 +191,9 @@ impl Source<'_> {
             let Some(secret) = optional(found, reference.optional)? else { return Ok(None) };
             let value = secret.data.as_ref().and_then(|data| data.get(&reference.key)).map(|value| text(&value.0));
             return self.keyed(value, "Secret", &reference.name, &reference.key, reference.optional);
+        }
+        if let Some(reference) = &source.file_key_ref {
+            return self.files.value(reference, self.pod);
         }
         Err(EnvError::Source(self.variable.to_owned()))
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Taint};
 use parking_lot::Mutex;
 
+use super::admission::MachineRules;
 use super::backoff::Backoff;
 use super::cgroup::PodCgroups;
+use super::classes::RuntimeClasses;
 use super::dns::DnsSettings;
 use super::fields::Surroundings;
 use super::resources::CpuSettings;
@@ -19,7 +21,7 @@ use crate::images::Images;
 use crate::objects::Objects;
 use crate::paths::Paths;
 use crate::probes::Probes;
-use crate::runtime::{ObservedPod, Runtime};
+use crate::runtime::{Abilities, ObservedPod, Runtime};
 use crate::sources::mirror::Mirror;
 use crate::status::Statuses;
 use crate::sys::Kernel;
@@ -49,6 +51,8 @@ pub struct Machinery {
     pub events: Events,
     /// Paths.
     pub paths: Paths,
+    /// Classes of runtimes.
+    pub classes: RuntimeClasses,
     /// What was promised to pods.
     pub allocations: Allocations,
     /// Groups of pods.
@@ -70,6 +74,8 @@ pub struct PodSettings {
     pub security: SecuritySettings,
     /// CPU and memory.
     pub cpu: CpuSettings,
+    /// What the node's owner and the machine allow.
+    pub machine: MachineRules,
 }
 
 /// Facts about the node that change while it runs.
@@ -79,6 +85,10 @@ pub struct NodeState {
     pub host_ips: Mutex<Vec<String>>,
     /// What pods may use.
     pub allocatable: Mutex<BTreeMap<String, String>>,
+    /// What the runtime can do.
+    pub abilities: Mutex<Abilities>,
+    /// Taints of the node, as it was registered or read.
+    pub taints: Mutex<Vec<Taint>>,
     /// Labels of the node, where they are known.
     pub labels: Mutex<Option<BTreeMap<String, String>>>,
     /// Why pods cannot get a network, empty when they can.

@@ -39,6 +39,14 @@ pub enum MountError {
         /// Details that are not for the pod's owner, since they tell about the node.
         source: VolumeError,
     },
+    /// `recursiveReadOnly` that cannot be had.
+    #[error("volume {volume:?} requested recursive read-only mode, but {why}")]
+    RecursiveReadOnly {
+        /// The volume.
+        volume: String,
+        /// Why not.
+        why: String,
+    },
     /// The hosts file could not be written.
     #[error("write the hosts file")]
     Hosts(#[source] std::io::Error),
@@ -58,6 +66,8 @@ pub struct MountInputs<'a> {
     pub pod_ips: &'a [String],
     /// Host names of the pod.
     pub names: &'a HostNames,
+    /// The runtime makes mounts read-only with everything below them where it is told to.
+    pub recursive_read_only: bool,
     /// Paths of the node.
     pub paths: &'a Paths,
     /// Volumes of the node.
@@ -118,9 +128,24 @@ fn volume_mount(inputs: &MountInputs<'_>, index: usize, mount: &VolumeMount) -> 
         container_path: absolute(&mount.mount_path),
         host_path: host_path.display().to_string(),
         readonly: volume.read_only || mount.read_only == Some(true),
+        recursive_read_only: recursive_read_only(mount, inputs.recursive_read_only)?,
         propagation: propagation.into(),
         ..Mount::default()
     })
+}
+
+/// upstream: pkg/kubelet/kubelet_pods.go: resolveRecursiveReadOnly
+fn recursive_read_only(mount: &VolumeMount, supported: bool) -> Result<bool, MountError> {
+    let mode = mount.recursive_read_only.as_deref().unwrap_or("Disabled");
+    let refused = |why: String| Err(MountError::RecursiveReadOnly { volume: mount.name.clone(), why });
+    let propagation = mount.mount_propagation.as_deref().unwrap_or("None");
+    match mode {
+        "Disabled" => Ok(false),
+        _ if mount.read_only != Some(true) => refused("it is not read-only".to_owned()),
+        _ if propagation != "None" => refused(format!("it is not compatible with propagation {propagation:?}")),
+        "Enabled" if !supported => refused("it is not supported by the runtime".to_owned()),
+        _ => Ok(supported),
+    }
 }
 
 fn expand_expression(expression: &str, environment: &Environment) -> Result<String, MountError> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, Secret};
 
 use super::container::{ContainerInputs, container_config, restart_count_of_logs, termination_mount};
-use super::env::environment;
+use super::env::{Files, environment};
 use super::fields::Surroundings;
 use super::hooks;
 use super::hosts::HostNames;
@@ -96,8 +96,9 @@ impl Start<'_> {
             None => None,
             Some(name) => Some(self.target_id(name)?),
         };
-        let environment =
-            environment(pod, container, &cx.objects, self.around).await.map_err(|error| error.to_string())?;
+        let files = Files { mounted: self.mounted, kernel: cx.kernel.as_ref() };
+        let environment = environment(pod, container, &cx.objects, self.around, &files).await;
+        let environment = environment.map_err(|error| error.to_string())?;
         let mut all = mounts(&MountInputs {
             pod,
             container,
@@ -105,6 +106,7 @@ impl Start<'_> {
             mounted: self.mounted,
             pod_ips: &self.around.pod_ips,
             names: self.names,
+            recursive_read_only: self.recursive_read_only(),
             paths: &cx.paths,
             volumes: &cx.volumes,
         })
@@ -136,6 +138,12 @@ impl Start<'_> {
             target_id,
         };
         container_config(pod, container, inputs).map_err(|error| error.to_string())
+    }
+
+    /// Whether the pod's handler makes mounts read-only with everything below them.
+    fn recursive_read_only(&self) -> bool {
+        let handler = self.cx.classes.handler(self.pod).unwrap_or_default();
+        self.cx.node.abilities.lock().handler(&handler).is_some_and(|handler| handler.recursive_read_only_mounts)
     }
 
     fn target_id(&self, name: &str) -> Result<String, String> {

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus, Secret};
 
 use super::actuate;
+use super::classes::{ClassError, check_name, check_users};
 use super::dns::pod_dns;
 use super::fields::Surroundings;
 use super::hosts::host_names;
@@ -82,6 +83,9 @@ pub enum SyncError {
     /// Something was not killed.
     #[error(transparent)]
     Kill(#[from] KillError),
+    /// The runtime cannot run the pod as it asks.
+    #[error("failed to \"CreatePodSandbox\"")]
+    Class(#[source] ClassError),
     /// The sandbox could not be made.
     #[error("failed to \"CreatePodSandbox\"")]
     Sandbox(#[source] RuntimeError),
@@ -311,6 +315,14 @@ fn sandbox_of(cx: &Machinery, pod: &Pod, attempt: u32) -> PodSandboxConfig {
     sandbox_config(pod, inputs)
 }
 
+/// The runtime's handler for the pod, once it is clear that the pod can be run as it asks.
+fn handler_of(cx: &Machinery, pod: &Pod) -> Result<String, ClassError> {
+    check_name(pod, &host_names(pod, &cx.settings.dns.cluster_domain))?;
+    let handler = cx.classes.handler(pod)?;
+    check_users(pod, &handler, &cx.node.abilities.lock())?;
+    Ok(handler)
+}
+
 async fn create_sandbox(
     cx: &Machinery,
     pod: &Pod,
@@ -318,11 +330,14 @@ async fn create_sandbox(
     host_ips: Vec<String>,
 ) -> Result<(String, Vec<String>), SyncError> {
     std::fs::create_dir_all(&config.log_directory).map_err(SyncError::Folders)?;
-    let handler = "";
     metrics::STARTED_PODS.with_label_values::<&str>(&[]).inc();
-    let id = cx.runtime.run_sandbox(config.clone(), handler).await.map_err(|error| {
+    let failed = |error: &dyn std::fmt::Display| {
         metrics::STARTED_PODS_ERRORS.with_label_values::<&str>(&[]).inc();
         cx.events.pod_warning(pod, "FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
+    };
+    let handler = handler_of(cx, pod).inspect_err(|error| failed(error)).map_err(SyncError::Class)?;
+    let id = cx.runtime.run_sandbox(config.clone(), &handler).await.map_err(|error| {
+        failed(&error);
         SyncError::Sandbox(error)
     })?;
     if pod.host_network() {

@@ -2,14 +2,14 @@
 //!
 //! upstream: pkg/kubelet/pod_workers.go, kubelet_pods.go: HandlePodCleanups
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use component_base::{Chain, task};
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 
-use super::admission::{Rejection, admit};
+use super::admission::{NodeNow, Rejection, admit};
 use super::kill::kill_pod;
 use super::machinery::Machinery;
 use super::qos::qos_class;
@@ -128,11 +128,23 @@ impl Workers {
     }
 
     fn admission(&self, pod: &Pod, others: &[Arc<Pod>]) -> Result<(), Rejection> {
-        let allocatable = self.cx.node.allocatable.lock().clone();
+        let now = &self.cx.node;
+        let allocatable = now.allocatable.lock().clone();
         // Labels of a node that was not read yet say nothing; the scheduler has looked at them.
-        let labels =
-            self.cx.node.labels.lock().clone().unwrap_or_else(|| pod.spec().node_selector.clone().unwrap_or_default());
-        admit(pod, others, &allocatable, &labels)
+        let known = now.labels.lock().clone();
+        let rules = &self.cx.settings.machine;
+        let placeless;
+        let (pod, labels) = match known {
+            Some(labels) => (pod, labels),
+            None => {
+                placeless = without_place(pod);
+                (&placeless, BTreeMap::new())
+            }
+        };
+        let taints = now.taints.lock().clone();
+        let strict_groups = now.abilities.lock().supplemental_groups_policy;
+        let node = NodeNow { allocatable: &allocatable, labels: &labels, taints: &taints, strict_groups, rules };
+        admit(pod, others, node)
     }
 
     /// The end of a pod that this node cannot take. What runs already was taken before.
@@ -252,6 +264,18 @@ impl Workers {
             }
         }
     }
+}
+
+/// The pod without its wishes about the node.
+fn without_place(pod: &Pod) -> Pod {
+    let mut out = pod.clone();
+    if let Some(spec) = &mut out.spec {
+        spec.node_selector = None;
+        if let Some(affinity) = &mut spec.affinity {
+            affinity.node_affinity = None;
+        }
+    }
+    out
 }
 
 fn active(mailboxes: &HashMap<String, Arc<Mailbox>>) -> Vec<Arc<Pod>> {

@@ -10,7 +10,7 @@ use cri_api::{ChannelError, Clients, Code, Status, connect};
 
 use super::labels;
 use super::types::*;
-use super::{ExecOutput, Runtime, RuntimeCode, RuntimeError, RuntimeResult, StreamRequest};
+use super::{Abilities, ExecOutput, Runtime, RuntimeCode, RuntimeError, RuntimeResult, StreamRequest};
 
 /// Pulling may legitimately take long; this only bounds a pull that makes no end at all.
 const PULL_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
@@ -91,10 +91,11 @@ impl Runtime for CriRuntime {
         self.call(self.clients.runtime.clone().version(request)).await
     }
 
-    async fn status(&self) -> RuntimeResult<RuntimeStatus> {
+    async fn status(&self) -> RuntimeResult<(RuntimeStatus, Abilities)> {
         let request = StatusRequest { verbose: false };
         let answer = self.call(self.clients.runtime.clone().status(request)).await?;
-        answer.status.ok_or_else(|| absent("status"))
+        let abilities = Abilities::of(&answer);
+        Ok((answer.status.ok_or_else(|| absent("status"))?, abilities))
     }
 
     async fn update_pod_cidr(&self, cidr: &str) -> RuntimeResult<()> {

@@ -5,6 +5,7 @@
 //!
 //! upstream: pkg/kubelet/kuberuntime, staging/src/k8s.io/cri-client
 
+mod abilities;
 mod cri;
 pub mod labels;
 mod observed;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 /// The messages that sandbox and container configurations are made of.
 pub use cri_api::v1 as types;
 
+pub use abilities::Abilities;
 pub use cri::CriRuntime;
 #[cfg(test)]
 pub use observed::SandboxObserved;
@@ -107,7 +109,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// Name and versions of the runtime.
     async fn version(&self) -> RuntimeResult<VersionResponse>;
     /// Readiness of the runtime and of its network.
-    async fn status(&self) -> RuntimeResult<RuntimeStatus>;
+    async fn status(&self) -> RuntimeResult<(RuntimeStatus, Abilities)>;
     /// Tells the runtime the pod CIDR of this node.
     async fn update_pod_cidr(&self, cidr: &str) -> RuntimeResult<()>;
     /// The cgroup driver of the runtime: true for systemd, `None` when the runtime cannot tell.

@@ -1,7 +1,7 @@
 //! [`Kernel`] on Linux.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,26 @@ impl Kernel for Linux {
         // The descriptor names what was checked, so nobody can put a link in its place before the mount.
         let source = format!("/proc/self/fd/{}", found.as_raw_fd());
         Ok(rustix::mount::mount_bind(source, target)?)
+    }
+
+    fn read_beneath(&self, root: &Path, relative: &Path, bytes_max: u64) -> io::Result<String> {
+        let root = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        // A pipe in its place must not hold the kubelet up.
+        let found = rustix::fs::openat2(
+            &root,
+            relative,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        )?;
+        let file = fs::File::from(found);
+        let meta = file.metadata()?;
+        if !meta.is_file() || meta.len() > bytes_max {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        }
+        let mut text = String::new();
+        file.take(bytes_max).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     fn unmount(&self, target: &Path) -> io::Result<()> {

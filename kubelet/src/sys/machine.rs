@@ -104,6 +104,19 @@ fn go_architecture(machine: &str) -> &str {
     }
 }
 
+/// Major and minor version of the kernel; zeros where it cannot be read, so that nothing is taken for new enough.
+pub fn kernel_version() -> (u32, u32) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// True when the kernel confines processes with AppArmor.
+pub fn apparmor_is_enabled() -> bool {
+    let text = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
+    text.starts_with('Y') && std::path::Path::new("/sys/kernel/security/apparmor").exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

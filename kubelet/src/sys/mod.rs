@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use cgroups::{CgroupDriver, CgroupName, CgroupVersion};
 pub use linux::Linux;
-pub use machine::{Machine, memory_available_bytes, process_counts};
+pub use machine::{Machine, apparmor_is_enabled, kernel_version, memory_available_bytes, process_counts};
 
 use crate::pod::resources::PodLimits;
 
@@ -44,6 +44,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// The path does not exist, leads out of the volume, or the mount failed.
     fn bind_beneath(&self, volume: &Path, relative: &Path, target: &Path) -> io::Result<()>;
+
+    /// Reads the text of the file `relative` inside of `root`, whatever links are in it.
+    ///
+    /// # Errors
+    /// It does not exist, leads out of `root`, or is longer than `bytes_max`.
+    fn read_beneath(&self, root: &Path, relative: &Path, bytes_max: u64) -> io::Result<String>;
 
     /// Unmounts `target`. It is no error that nothing is mounted there.
     ///

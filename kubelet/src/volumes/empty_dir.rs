@@ -29,6 +29,9 @@ impl VolumePlugin for EmptyDirVolume {
         let source = request.volume.empty_dir.clone().unwrap_or_default();
         let notes = request.paths.volume_notes(crate::pod::view::PodView::uid(request.pod), NAME, &request.volume.name);
         let ready = notes.join("ready");
+        if source.medium.as_deref().is_some_and(|medium| medium.starts_with("HugePages")) {
+            return Err(VolumeError::Unsupported("emptyDir on huge pages"));
+        }
         let in_memory = source.medium.as_deref() == Some("Memory");
         if in_memory {
             let own = source.size_limit.and_then(|limit| Quantity::parse(&limit.0).ok()).map(|limit| limit.value());

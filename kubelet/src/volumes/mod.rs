@@ -83,6 +83,9 @@ pub enum VolumeError {
     /// A token could not be had.
     #[error("failed to fetch token: {0}")]
     Token(String),
+    /// A part of the volume is of a kind that is not built.
+    #[error("{0} is not supported by this kubelet")]
+    Unsupported(&'static str),
     /// No plugin handles the volume.
     #[error("no volume plugin matched")]
     NoPlugin,
@@ -243,7 +246,8 @@ impl Volumes {
 pub use sub_path::SubPath;
 
 fn is_mounted(pod: &Pod, volume: &str) -> bool {
-    pod.all_containers()
-        .iter()
-        .any(|(_, container)| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume))
+    pod.all_containers().iter().any(|(_, container)| {
+        container.volume_mounts.iter().flatten().any(|mount| mount.name == volume)
+            || container.volume_devices.iter().flatten().any(|device| device.name == volume)
+    })
 }

@@ -55,7 +55,11 @@ async fn read(request: &Request<'_>, part: &VolumeProjection, mode: i32) -> Resu
     if let Some(source) = &part.service_account_token {
         return token(request, source, mode).await;
     }
-    Err(VolumeError::NoPlugin)
+    Err(VolumeError::Unsupported(match part {
+        VolumeProjection { cluster_trust_bundle: Some(_), .. } => "ClusterTrustBundle projection",
+        VolumeProjection { pod_certificate: Some(_), .. } => "PodCertificate projection",
+        _ => "an empty projection",
+    }))
 }
 
 /// A token is readable for its user alone when there is just one, or for the pod's group.
