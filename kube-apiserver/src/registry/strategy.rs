@@ -159,6 +159,12 @@ pub trait Strategy: Send + Sync + 'static {
         self.prepare_update(cx, obj, old);
     }
 
+    /// True if the validation below checks the metadata too, where its place among the errors or the number of times it is
+    /// checked is not that of most kinds.
+    fn checks_metadata(&self, _cx: &RequestContext) -> bool {
+        false
+    }
+
     /// Checks a new object; metadata is checked by the generic code.
     fn validate_create(&self, _cx: &RequestContext, _obj: Cursor<'_>, _errs: &mut Errors) {}
 

@@ -4,6 +4,31 @@ use apimachinery::field::{BadValue, Errors};
 use apimachinery::names;
 use apimachinery::value::{Cursor, Value};
 
+/// The metadata of an object that is created, for kinds that check it themselves.
+/// upstream: pkg/apis/core/validation/validation.go: ValidateObjectMeta
+pub fn metadata(meta: Cursor<'_>, namespaced: bool, rule: names::Rule, errs: &mut Errors) {
+    apimachinery::object_meta::validate(meta, namespaced, rule, errs);
+    finalizer_names(meta, errs);
+}
+
+/// A change of the metadata, for kinds that check it themselves.
+/// upstream: pkg/apis/core/validation/validation.go: ValidateObjectMetaUpdate
+pub fn metadata_update(meta: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    apimachinery::object_meta::validate_update(meta, old, errs);
+    finalizer_names(meta, errs);
+}
+
+/// Kinds of Kubernetes itself take well-known finalizers and qualified ones only.
+/// upstream: pkg/apis/core/validation/validation.go: validateKubeFinalizerName
+pub fn finalizer_names(meta: Cursor<'_>, errs: &mut Errors) {
+    for name in meta.field("finalizers").list() {
+        let text = name.str();
+        if !text.contains('/') && !matches!(text, "kubernetes" | "orphan" | "foregroundDeletion") {
+            errs.invalid(name, text, "name is neither a standard finalizer name nor is it fully qualified");
+        }
+    }
+}
+
 /// Complains about an absent or zero value.
 pub fn required(place: Cursor<'_>, errs: &mut Errors) {
     if place.is_empty() {
@@ -109,5 +134,13 @@ pub fn forbidden(place: Cursor<'_>, why: &str, errs: &mut Errors) {
 pub fn none_or_named(place: Cursor<'_>, rule: fn(&str) -> Vec<String>, errs: &mut Errors) {
     if !place.is_empty() {
         named(place, rule, errs);
+    }
+}
+
+/// A range of a field that is older than strict parsing: what an object has already may stay.
+/// upstream: IsValidCIDRForLegacyField
+pub fn legacy_cidr(place: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    if !holds(old, place.str()) {
+        errs.invalid_each(place, place.str(), names::cidr_sloppy(place.str()));
     }
 }

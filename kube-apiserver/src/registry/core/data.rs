@@ -44,7 +44,8 @@ fn config_map(obj: Cursor<'_>, errs: &mut Errors) {
         size += decoded_len(value.str());
     }
     if size > SIZE_LIMIT {
-        errs.too_long("", SIZE_LIMIT);
+        // Upstream gives no name here.
+        errs.too_long("[]", SIZE_LIMIT);
     }
 }
 
@@ -151,20 +152,25 @@ fn docker_config(data: Cursor<'_>, key: &'static str, errs: &mut Errors) {
     }
 }
 
+/// What Go's decoder says of bytes that are no JSON.
+pub(super) fn go_json(bytes: &[u8]) -> Result<serde_json::Value, String> {
+    serde_json::from_slice::<serde_json::Value>(bytes).map_err(|error| {
+        if error.is_eof() {
+            return "unexpected end of JSON input".to_owned();
+        }
+        let at = bytes.get(error.column().saturating_sub(1)).copied().unwrap_or(b' ');
+        format!("invalid character '{}' looking for beginning of value", char::from(at).escape_debug())
+    })
+}
+
 /// What Go's decoder says of bytes that are no JSON object.
 fn go_json_object(bytes: &[u8]) -> Result<(), String> {
-    let kind = match serde_json::from_slice::<serde_json::Value>(bytes) {
-        Ok(serde_json::Value::Object(_) | serde_json::Value::Null) => return Ok(()),
-        Ok(serde_json::Value::String(_)) => "string",
-        Ok(serde_json::Value::Number(_)) => "number",
-        Ok(serde_json::Value::Bool(_)) => "bool",
-        Ok(serde_json::Value::Array(_)) => "array",
-        Err(error) if error.is_eof() => return Err("unexpected end of JSON input".to_owned()),
-        Err(error) => {
-            let at = bytes.get(error.column().saturating_sub(1)).copied().unwrap_or(b' ');
-            let whole = "looking for beginning of value";
-            return Err(format!("invalid character '{}' {whole}", char::from(at).escape_debug()));
-        }
+    let kind = match go_json(bytes)? {
+        serde_json::Value::Object(_) | serde_json::Value::Null => return Ok(()),
+        serde_json::Value::String(_) => "string",
+        serde_json::Value::Number(_) => "number",
+        serde_json::Value::Bool(_) => "bool",
+        serde_json::Value::Array(_) => "array",
     };
     Err(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
 }

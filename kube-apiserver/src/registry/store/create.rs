@@ -11,6 +11,7 @@ use rand::Rng;
 
 use super::{Guard, Store};
 use crate::registry::admit::Admitted;
+use crate::registry::validation::finalizer_names;
 
 use crate::registry::strategy::RequestContext;
 use crate::state::AppState;
@@ -107,8 +108,10 @@ impl Store {
         let mut errs = Errors::new();
         let root = Cursor::root(object);
         let meta = root.field("metadata");
-        object_meta::validate(meta, self.resource.namespaced, self.strategy.name_rule().rule(), &mut errs);
-        self.check_finalizer_names(meta, &mut errs);
+        if !self.strategy.checks_metadata(cx) {
+            object_meta::validate(meta, self.resource.namespaced, self.strategy.name_rule().rule(), &mut errs);
+            self.check_finalizer_names(meta, &mut errs);
+        }
         self.strategy.validate_create(cx, root, &mut errs);
         if errs.is_empty() {
             object_meta::validate(meta, self.resource.namespaced, names::path_segment_name, &mut errs);
@@ -121,26 +124,18 @@ impl Store {
         Ok(())
     }
 
-    /// Kinds of Kubernetes itself take well-known finalizers and qualified ones only.
-    /// upstream: pkg/apis/core/validation/validation.go: validateKubeFinalizerName
+    /// See [`finalizer_names`]; these groups do not ask for it.
     pub(super) fn check_finalizer_names(&self, meta: Cursor<'_>, errs: &mut Errors) {
-        if self.resource.info.is_none()
-            || matches!(
-                &*self.resource.group,
-                "admissionregistration.k8s.io"
-                    | "apiextensions.k8s.io"
-                    | "apiregistration.k8s.io"
-                    | "coordination.k8s.io"
-                    | "node.k8s.io"
-            )
-        {
-            return;
-        }
-        for name in meta.field("finalizers").list() {
-            let text = name.str();
-            if !text.contains('/') && !matches!(text, "kubernetes" | "orphan" | "foregroundDeletion") {
-                errs.invalid(name, text, "name is neither a standard finalizer name nor is it fully qualified");
-            }
+        let exempt = matches!(
+            &*self.resource.group,
+            "admissionregistration.k8s.io"
+                | "apiextensions.k8s.io"
+                | "apiregistration.k8s.io"
+                | "coordination.k8s.io"
+                | "node.k8s.io"
+        );
+        if self.resource.info.is_some() && !exempt {
+            finalizer_names(meta, errs);
         }
     }
 
@@ -168,7 +163,7 @@ impl Store {
         };
         match written {
             Ok(Some(raw)) => self.object(&raw),
-            Ok(None) => Ok(object),
+            Ok(None) => Ok(self.rehearsed(object)),
             Err(StorageError::Exists { .. }) => Err(self.exists(cx, &key, &object).await),
             Err(e) => Err(self.about(cx, &name).error(e)),
         }

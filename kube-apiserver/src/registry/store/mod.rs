@@ -336,7 +336,7 @@ impl Store {
                 }
             }
             if cx.dry_run {
-                return Ok(new);
+                return Ok(self.rehearsed(new));
             }
             let lease = self.lease(cx).await.map_err(api)?;
             match self.etcd.update(&full_key, data.clone(), revision, lease).await.map_err(api)? {
@@ -351,6 +351,20 @@ impl Store {
             }
         }
         Err(Stop::Error(about.stale()))
+    }
+}
+
+impl Store {
+    /// An object as it would be read back from storage, which knows no empty lists; its resourceVersion stays as it is.
+    fn rehearsed(&self, object: Value) -> Value {
+        let revision = object.path(&["metadata", "resourceVersion"]).clone();
+        let read = self.stored.to_cached(&self.stored.encode(&object), 0).and_then(|raw| self.stored.to_object(&raw));
+        let Ok(mut read) = read else { return object };
+        match revision {
+            Value::Null => drop(read.remove_path(&["metadata", "resourceVersion"])),
+            revision => read.set_path(&["metadata", "resourceVersion"], revision),
+        }
+        read
     }
 }
 

@@ -173,8 +173,10 @@ impl Store {
         object_meta::validate(meta, self.resource.namespaced, names::path_segment_name, &mut errs);
         object_meta::validate_update(meta, old_root.field("metadata"), &mut errs);
         // once for all kinds, and once more by the validation of the kind, as upstream reports it
-        object_meta::validate_update(meta, old_root.field("metadata"), &mut errs);
-        self.check_finalizer_names(meta, &mut errs);
+        if !self.strategy.checks_metadata(cx) {
+            object_meta::validate_update(meta, old_root.field("metadata"), &mut errs);
+            self.check_finalizer_names(meta, &mut errs);
+        }
         match cx.subresource.as_str() {
             "" => self.strategy.validate_update(cx, root, old_root, &mut errs),
             "status" => self.strategy.validate_status_update(cx, root, old_root, &mut errs),

@@ -159,7 +159,7 @@ fn stateful_set(spec: Cursor<'_>, rules: Rules, leniency: Leniency, errs: &mut E
     }
     if !leniency.any_claims {
         for claim in spec.field("volumeClaimTemplates").list() {
-            pod_spec::claim_spec(claim.field("spec"), errs);
+            pod_spec::claim_spec(claim.field("spec"), pod_spec::ClaimRules::default(), errs);
         }
     }
     not_negative(spec.field("replicas"), errs);

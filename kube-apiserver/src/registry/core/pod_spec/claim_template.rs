@@ -23,17 +23,38 @@ pub(super) fn of_ephemeral(source: Cursor<'_>, errs: &mut Errors) {
             errs.forbidden(place, "cannot be set");
         }
     }
-    claim_spec(template.field("spec"), errs);
+    claim_spec(template.field("spec"), ClaimRules::default(), errs);
+}
+
+/// What the rules let pass because a claim that exists has it already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClaimRules {
+    any_selector_values: bool,
+    any_source_group: bool,
+}
+
+impl ClaimRules {
+    /// For a claim that had this spec before.
+    /// upstream: ValidationOptionsForPersistentVolumeClaim
+    pub fn since(old: Cursor<'_>) -> ClaimRules {
+        let mut errs = Errors::new();
+        label::validate(old.field("selector"), SelectorRules::default(), &mut errs);
+        ClaimRules {
+            any_selector_values: !errs.is_empty(),
+            any_source_group: ["dataSource", "dataSourceRef"].iter().any(|s| old.field(s).field("apiGroup").exists()),
+        }
+    }
 }
 
 /// upstream: ValidatePersistentVolumeClaimSpec
-pub fn claim_spec(spec: Cursor<'_>, errs: &mut Errors) {
+pub fn claim_spec(spec: Cursor<'_>, rules: ClaimRules, errs: &mut Errors) {
     const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
     let modes = spec.field("accessModes");
     if modes.is_empty() {
         errs.required(modes, "at least 1 access mode is required");
     }
-    label::validate(spec.field("selector"), SelectorRules::default(), errs);
+    let values = SelectorRules { allow_invalid_values: rules.any_selector_values, ..SelectorRules::default() };
+    label::validate(spec.field("selector"), values, errs);
     for mode in modes.list().map(|m| m.str()).filter(|m| !MODES.contains(m)) {
         errs.not_supported(modes, mode, MODES);
     }
@@ -52,8 +73,8 @@ pub fn claim_spec(spec: Cursor<'_>, errs: &mut Errors) {
     none_or_named(spec.field("storageClassName"), names::dns1123_subdomain, errs);
     none_or_one_of(spec.field("volumeMode"), &["Block", "Filesystem"], errs);
     let (source, reference) = (spec.field("dataSource"), spec.field("dataSourceRef"));
-    data_source(source, errs);
-    data_source(reference, errs);
+    data_source(source, rules, errs);
+    data_source(reference, rules, errs);
     let remote = reference.field("namespace");
     none_or_named(remote, names::dns1123_label, errs);
     let differs = ["apiGroup", "kind", "name"].iter().any(|f| source.field(f).value() != reference.field(f).value());
@@ -69,7 +90,7 @@ pub fn claim_spec(spec: Cursor<'_>, errs: &mut Errors) {
 }
 
 /// upstream: validateDataSource
-fn data_source(source: Cursor<'_>, errs: &mut Errors) {
+fn data_source(source: Cursor<'_>, rules: ClaimRules, errs: &mut Errors) {
     if !source.exists() {
         return;
     }
@@ -78,5 +99,7 @@ fn data_source(source: Cursor<'_>, errs: &mut Errors) {
     if group.is_empty() && kind != "PersistentVolumeClaim" {
         errs.invalid(source, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
     }
-    none_or_named(group, names::dns1123_subdomain, errs);
+    if !rules.any_source_group {
+        none_or_named(group, names::dns1123_subdomain, errs);
+    }
 }

@@ -6,7 +6,7 @@ mod annotations;
 mod claim_template;
 mod containers;
 mod env;
-mod mounts;
+pub mod mounts;
 mod network;
 mod probes;
 mod projected;
@@ -15,7 +15,7 @@ mod security;
 pub mod spread;
 mod system;
 mod tolerations;
-mod volumes;
+pub mod volumes;
 pub mod warnings;
 mod windows;
 
@@ -29,9 +29,11 @@ use apimachinery::value::Cursor;
 
 pub use affinity::{node_selector, node_selector_term};
 pub use annotations::{changes as annotation_changes, pod as pod_annotations};
-pub use claim_template::claim_spec;
+pub use claim_template::{ClaimRules, claim_spec};
 pub use projected::signer_name;
-pub use resources::{container_resource_name, container_resources, is_extended, quantity_of};
+pub use resources::{
+    container_resource_name, container_resources, is_extended, quantity_of, quantity_value, resource_name,
+};
 pub use tolerations::{kept_tolerations, tolerations};
 
 use crate::registry::validation::{in_range, none_or_named, required, required_one_of};

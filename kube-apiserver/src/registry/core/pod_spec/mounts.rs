@@ -122,7 +122,7 @@ fn has_backsteps(path: &str) -> bool {
 }
 
 /// upstream: validatePathNoBacksteps
-pub(super) fn no_backsteps(path: Cursor<'_>, errs: &mut Errors) {
+pub fn no_backsteps(path: Cursor<'_>, errs: &mut Errors) {
     if has_backsteps(path.str()) {
         errs.invalid(path, path.str(), "must not contain '..'");
     }

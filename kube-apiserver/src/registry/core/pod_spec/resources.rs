@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use apimachinery::field::Errors;
+use apimachinery::field::{Errors, Path};
 use apimachinery::names;
 use apimachinery::object_meta::NOT_NEGATIVE;
 use apimachinery::quantity::Quantity;
@@ -43,7 +43,7 @@ const STANDARD: [&str; 20] = [
 ];
 
 /// upstream: validateResourceName
-fn resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) -> bool {
+pub fn resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) -> bool {
     let wrong = names::qualified_name(name);
     let known =
         name.contains('/') || STANDARD.contains(&name) || is_huge_page(name) || name.starts_with("requests.hugepages-");
@@ -82,7 +82,8 @@ pub fn is_extended(name: &str) -> bool {
 }
 
 /// upstream: ValidateResourceQuantityValue
-fn quantity_value(place: Cursor<'_>, name: &str, quantity: &Quantity, errs: &mut Errors) {
+pub fn quantity_value(place: impl Into<Path>, name: &str, quantity: &Quantity, errs: &mut Errors) {
+    let place = place.into();
     let counted = matches!(
         name,
         "pods"
@@ -96,10 +97,10 @@ fn quantity_value(place: Cursor<'_>, name: &str, quantity: &Quantity, errs: &mut
             | "services.loadbalancers"
     );
     if quantity.is_negative() {
-        errs.invalid(place, quantity.to_string(), NOT_NEGATIVE);
+        errs.invalid(&place, quantity.to_string(), NOT_NEGATIVE);
     }
     if (counted || is_extended(name)) && quantity.milli_value() % 1000 != 0 {
-        errs.invalid(place, quantity.to_string(), "must be an integer");
+        errs.invalid(&place, quantity.to_string(), "must be an integer");
     }
 }
 

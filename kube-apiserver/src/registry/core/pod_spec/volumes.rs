@@ -52,7 +52,8 @@ pub(super) fn all<'a>(
     right
 }
 
-type Check = fn(Cursor<'_>, Rules, &mut Errors);
+/// What must be right about a source.
+pub type Check = fn(Cursor<'_>, Rules, &mut Errors);
 
 /// The kinds of sources in upstream's order, and what must be right about each.
 const SOURCES: [(&str, Check); 30] = [
@@ -145,7 +146,8 @@ fn empty_dir(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     }
 }
 
-fn host_path(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+/// A path of the host.
+pub fn host_path(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     const TYPES: [&str; 8] =
         ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
     if source.field("path").is_empty() {
@@ -155,7 +157,8 @@ fn host_path(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     none_or_one_of(source.field("type"), &TYPES, errs);
 }
 
-fn disk(source: Cursor<'_>, id: &'static str, errs: &mut Errors) {
+/// A disk with partitions, and the field that says which.
+pub fn disk(source: Cursor<'_>, id: &'static str, errs: &mut Errors) {
     required(source.field(id), errs);
     let partition = source.field("partition");
     if !(0..=255).contains(&partition.i64()) {
@@ -183,7 +186,8 @@ pub(super) fn key_to_path(item: Cursor<'_>, errs: &mut Errors) {
     mode(item.field("mode"), errs);
 }
 
-fn nfs(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+/// upstream: validateNFSVolumeSource
+pub fn nfs(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     required_all(source, &["server", "path"], errs);
     let path = source.field("path");
     if !path.str().starts_with('/') {
@@ -196,6 +200,8 @@ fn secret_reference(source: Cursor<'_>, errs: &mut Errors) {
         required(source.field("secretRef").field("name"), errs);
     }
 }
+
+const ISCSI_KINDS: &str = "must be valid format starting with iqn, eui, or naa";
 
 static IQN: LazyLock<Regex> = LazyLock::new(|| pattern(r"iqn\.[0-9]{4}-[0-9]{2}\.([0-9A-Za-z.-]+)(:[^,;*&$|\s]+)$"));
 static EUI: LazyLock<Regex> = LazyLock::new(|| pattern("^eui.[0-9A-Za-z]{16}$"));
@@ -211,7 +217,7 @@ fn iscsi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     if iqn.is_empty() {
         errs.required(iqn, "");
     } else {
-        iscsi_name(iqn, errs);
+        iscsi_name(iqn, ISCSI_KINDS, errs);
     }
     let lun = source.field("lun");
     if !(0..=255).contains(&lun.i64()) {
@@ -223,24 +229,26 @@ fn iscsi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     }
     let initiator = source.field("initiatorName");
     if initiator.exists() {
-        iscsi_name(source.field("initiatorname").at(initiator.value()), errs);
+        iscsi_name(source.field("initiatorname").at(initiator.value()), ISCSI_KINDS, errs);
     }
 }
 
-fn iscsi_name(place: Cursor<'_>, errs: &mut Errors) {
+/// The name of a target or initiator; `unknown` is what to say of one of no known kind.
+pub fn iscsi_name(place: Cursor<'_>, unknown: &str, errs: &mut Errors) {
     let name = place.str();
     let right = match name.get(..3) {
         Some("iqn") => IQN.is_match(name),
         Some("eui") => EUI.is_match(name),
         Some("naa") => NAA.is_match(name),
-        _ => return errs.invalid(place, name, "must be valid format starting with iqn, eui, or naa"),
+        _ => return errs.invalid(place, name, unknown),
     };
     if !right {
         errs.invalid(place, name, "must be valid format");
     }
 }
 
-fn flocker(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+/// upstream: validateFlockerVolumeSource
+pub fn flocker(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     let (name, id) = (source.field("datasetName"), source.field("datasetUUID"));
     if name.is_empty() && id.is_empty() {
         errs.required(source, "one of datasetName and datasetUUID is required");
@@ -253,7 +261,8 @@ fn flocker(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     }
 }
 
-fn quobyte(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+/// upstream: validateQuobyteVolumeSource
+pub fn quobyte(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
     let (registry, tenant) = (source.field("registry"), source.field("tenant"));
     if registry.is_empty() {
@@ -302,7 +311,8 @@ pub(super) fn downward_api_file(file: Cursor<'_>, errs: &mut Errors) {
     mode(file.field("mode"), errs);
 }
 
-fn fibre_channel(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+/// upstream: validateFCVolumeSource
+pub fn fibre_channel(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     let (targets, ids, lun) = (source.field("targetWWNs"), source.field("wwids"), source.field("lun"));
     if targets.is_empty() && ids.is_empty() {
         errs.required(targets, "must specify either targetWWNs or wwids, but not both");
@@ -320,7 +330,8 @@ fn fibre_channel(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     }
 }
 
-fn flex(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+/// upstream: validateFlexVolumeSource
+pub fn flex(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     required(source.field("driver"), errs);
     for (key, place) in source.field("options").map() {
         let domain = format!(".{}", key.split('/').next().unwrap_or_default().to_lowercase());
@@ -330,7 +341,8 @@ fn flex(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     }
 }
 
-fn azure_disk(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+/// upstream: validateAzureDisk
+pub fn azure_disk(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     required_all(source, &["diskName", "diskURI"], errs);
     none_or_one_of(source.field("cachingMode"), &["None", "ReadOnly", "ReadWrite"], errs);
     none_or_one_of(source.field("kind"), &["Dedicated", "Managed", "Shared"], errs);
@@ -349,16 +361,19 @@ fn azure_disk(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
 }
 
 /// upstream: ValidateCSIDriverName
-fn csi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
-    let driver = source.field("driver");
+pub fn csi_driver(driver: Cursor<'_>, errs: &mut Errors) {
     if driver.is_empty() {
-        errs.required(driver, "");
-    } else {
-        if driver.str().len() > 63 {
-            errs.too_long(driver, 63);
-        }
-        errs.invalid_each(driver, driver.str(), names::dns1123_subdomain(&driver.str().to_lowercase()));
+        return errs.required(driver, "");
     }
+    if driver.str().len() > 63 {
+        errs.too_long(driver, 63);
+    }
+    errs.invalid_each(driver, driver.str(), names::dns1123_subdomain(&driver.str().to_lowercase()));
+}
+
+/// upstream: validateCSIVolumeSource
+fn csi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
+    csi_driver(source.field("driver"), errs);
     let secret = source.field("nodePublishSecretRef");
     if secret.exists() {
         let name = secret.field("name");

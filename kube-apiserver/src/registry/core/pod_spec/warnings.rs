@@ -53,6 +53,14 @@ pub fn deprecated_label(label: &str) -> Option<&'static str> {
     DEPRECATED_LABELS.iter().find(|(old, _)| *old == label).map(|(_, message)| *message)
 }
 
+/// Warnings about a term of a node selector.
+/// upstream: pkg/api/node/util.go: GetWarningsForNodeSelectorTerm
+pub fn node_selector_term(term: Cursor<'_>, check_values: bool) -> Vec<String> {
+    let mut out = Warnings(Vec::new());
+    out.node_term(term, check_values);
+    out.0
+}
+
 /// Warnings about a pod.
 pub fn of_pod(pod: Cursor<'_>) -> Vec<String> {
     all(pod, false)
