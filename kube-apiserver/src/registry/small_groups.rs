@@ -1,11 +1,13 @@
 //! Groups with one or two resources and few rules: coordination, node, policy, scheduling.
 //! upstream: pkg/registry/{coordination,node,policy,scheduling}, pkg/apis/*/validation
 
-use apimachinery::field::{BadValue, Errors};
+use apimachinery::field::Errors;
 use apimachinery::names;
+use apimachinery::object_meta::validate_conditions;
 use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::internal_json::shown_struct;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{immutable, named, none_or_one_of, not_negative, required_named};
 
@@ -73,6 +75,11 @@ fn lease(spec: Cursor<'_>, errs: &mut Errors) {
 }
 
 impl Strategy for DisruptionBudgets {
+    /// Upstream leaves the metadata to the rules of all kinds.
+    fn checks_metadata(&self, _cx: &RequestContext) -> bool {
+        true
+    }
+
     fn allow_unconditional_update(&self) -> bool {
         false
     }
@@ -88,6 +95,7 @@ impl Strategy for DisruptionBudgets {
     }
 
     fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>, errs: &mut Errors) {
+        validate_conditions(obj.field("status").field("conditions"), errs);
         for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
             not_negative(obj.field("status").field(field), errs);
         }
@@ -97,7 +105,7 @@ impl Strategy for DisruptionBudgets {
 fn disruption_budget(spec: Cursor<'_>, rules: SelectorRules, errs: &mut Errors) {
     let (least, most) = (spec.field("minAvailable"), spec.field("maxUnavailable"));
     if least.exists() && most.exists() {
-        errs.invalid(spec, BadValue::from(spec), "minAvailable and maxUnavailable cannot be both set");
+        errs.invalid(spec, shown_struct(spec, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"), "minAvailable and maxUnavailable cannot be both set");
     }
     for amount in [least, most] {
         if amount.exists() {
@@ -114,9 +122,7 @@ fn disruption_budget(spec: Cursor<'_>, rules: SelectorRules, errs: &mut Errors) 
 pub fn int_or_percent(place: Cursor<'_>, errs: &mut Errors) {
     match place.value() {
         Value::Str(text) => {
-            if !names::percent(text).is_empty() {
-                errs.invalid(place, &**text, "must be an integer or percentage (e.g '5%%')");
-            }
+            errs.invalid_each(place, &**text, names::percent(text));
         }
         _ => not_negative(place, errs),
     }

@@ -275,7 +275,7 @@ pub trait Hooks: Send + Sync {
     /// After the attempt to store; `stored` says whether it worked: undo what `before_create` took if not.
     async fn after_create(&self, _state: &AppState, _cx: &RequestContext, _obj: &Value, _stored: bool) {}
 
-    /// After validation of a change, before it is stored. May change it. Called again on a retry.
+    /// Before a change is prepared, validated and stored. May change it. Called again on a retry.
     async fn before_update(
         &self,
         _state: &AppState,

@@ -76,12 +76,13 @@ impl ClusterIps {
             let ranges = ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(AllocateError::NotInRange { ip: ip.to_owned(), ranges });
         }
+        if dry_run {
+            // Whether somebody has it is not looked at.
+            return Ok(());
+        }
         if let Some(existing) = self.objects.cached(ADDRESSES, "", ip) {
             // the service's own record from an attempt that died half way
             return if belongs(&existing, namespace, service) { Ok(()) } else { Err(AllocateError::Allocated) };
-        }
-        if dry_run {
-            return Ok(());
         }
         self.create(address, namespace, service).await
     }
@@ -101,14 +102,15 @@ impl ClusterIps {
         if ranges.is_empty() {
             return Err(AllocateError::NoRange(family.name()));
         }
+        if dry_run && let Some(net) = ranges.first() {
+            // No address is looked for; the range's own stands for it.
+            return Ok(net.network().to_string());
+        }
         for net in ranges {
             for address in candidates(&net) {
                 let name = address.to_string();
                 if self.objects.cached(ADDRESSES, "", &name).is_some() {
                     continue;
-                }
-                if dry_run {
-                    return Ok(name);
                 }
                 match self.create(address, namespace, service).await {
                     Ok(()) => return Ok(name),

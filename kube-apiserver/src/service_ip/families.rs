@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use apimachinery::field::{BadValue, Errors, Path};
-use apimachinery::value::Value;
+use apimachinery::value::{Cursor, Value};
+
+use crate::registry::core::services::cluster_ips;
 
 /// An IP family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +73,10 @@ pub fn complete(service: &mut Value, old: &Value, configured: &[Family]) -> Resu
         service.field_mut("spec").set("ipFamilyPolicy", policy);
     }
     let policy = text(service, "ipFamilyPolicy").to_owned();
+    let mut errs = Errors::new();
+    let spec = |service| Cursor::root(service).field("spec");
+    cluster_ips(spec(service), spec(old), &mut errs);
+    finish(errs)?;
     let mut errs = Errors::new();
     if !old.is_null() {
         reduce(service, old, &policy, &mut errs);

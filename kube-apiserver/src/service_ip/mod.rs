@@ -11,6 +11,8 @@ pub mod node_ports;
 pub mod normalize;
 pub mod repair;
 
+use std::collections::HashMap;
+
 use apimachinery::field::{BadValue, Errors, Path};
 use apimachinery::status::ApiError;
 use apimachinery::value::Value;
@@ -21,6 +23,8 @@ use crate::state::AppState;
 pub use cluster_ips::ClusterIps;
 pub use families::Family;
 pub use node_ports::NodePorts;
+
+use node_ports::PortError;
 
 /// Both allocators.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ pub struct ServiceHooks;
 #[derive(Debug, Default)]
 struct Changes {
     taken_ips: Vec<String>,
-    taken_ports: Vec<u16>,
+    taken_ports: Vec<i64>,
 }
 
 #[async_trait]
@@ -64,11 +68,11 @@ impl Hooks for ServiceHooks {
         obj: &mut Value,
         old: &Value,
     ) -> Result<(), ApiError> {
-        allocate(state, cx, obj, old).await
+        if cx.subresource.is_empty() { allocate(state, cx, obj, old).await } else { Ok(()) }
     }
 
     async fn after_update(&self, state: &AppState, cx: &RequestContext, obj: &Value, old: &Value, stored: bool) {
-        if cx.dry_run {
+        if cx.dry_run || !cx.subresource.is_empty() {
             return;
         }
         // stored: what the old object had alone is free; not stored: what the new one has alone
@@ -99,7 +103,8 @@ async fn allocate(state: &AppState, cx: &RequestContext, obj: &mut Value, old: &
     let mut changes = Changes::default();
     let result = take(state, cx, obj, old, &mut changes).await;
     if result.is_err() && !cx.dry_run {
-        release(state, cx, &changes.taken_ips, &changes.taken_ports).await;
+        let ports: Vec<u16> = changes.taken_ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
+        release(state, cx, &changes.taken_ips, &ports).await;
     }
     result
 }
@@ -163,6 +168,51 @@ fn ip_error(obj: &Value, name: &str, fixed: Option<&str>, error: &cluster_ips::A
     invalid(obj, &errs)
 }
 
+/// Node ports of one write: those it took, real or, on a dry run, made up.
+/// upstream: pkg/registry/core/service/portallocator/operation.go
+struct PortOperation<'a> {
+    ports: &'a NodePorts,
+    dry_run: bool,
+    taken: &'a mut Vec<i64>,
+}
+
+impl PortOperation<'_> {
+    async fn allocate(&mut self, port: i64) -> Result<(), PortError> {
+        let number = u16::try_from(port).ok();
+        if self.dry_run {
+            // The range does not matter here.
+            let used = match number {
+                Some(number) => self.ports.has(number).await?,
+                None => false,
+            };
+            if used || self.taken.contains(&port) {
+                return Err(PortError::Allocated);
+            }
+        } else {
+            self.ports.allocate(number.unwrap_or(0)).await?;
+        }
+        self.taken.push(port);
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<i64, PortError> {
+        /// What a dry run answers, for want of anything better, is this plus one.
+        const MADE_UP: i64 = 32_768;
+        let port = if self.dry_run {
+            self.taken.iter().max().map_or(MADE_UP, |port| (*port).max(0)) + 1
+        } else {
+            i64::from(self.ports.allocate_next().await?)
+        };
+        self.taken.push(port);
+        Ok(port)
+    }
+
+    async fn next_or_error(&mut self) -> Result<i64, ApiError> {
+        let failed = |error| ApiError::internal(format!("failed to allocate a nodePort: {error}"));
+        self.next().await.map_err(failed)
+    }
+}
+
 async fn take_ports(
     state: &AppState,
     cx: &RequestContext,
@@ -170,84 +220,105 @@ async fn take_ports(
     old: &Value,
     changes: &mut Changes,
 ) -> Result<(), ApiError> {
-    let ports = &state.allocators.ports;
-    let owned = owned_ports(old);
-    if uses_node_ports(obj) {
-        let count = obj.path(&["spec", "ports"]).items().len();
-        // services that use one port for several protocols share the node port
-        let mut by_port: Vec<(i64, u16)> = Vec::new();
-        for index in 0..count {
-            let entry = obj.path(&["spec", "ports"]).index(index).clone();
-            let fixed = entry.get("nodePort").as_i64().unwrap_or(0);
-            let port = entry.get("port").as_i64().unwrap_or(0);
-            let fixed = u16::try_from(fixed).unwrap_or(0);
-            if fixed == 0 && !allocates_node_ports(obj) {
-                continue;
-            }
-            let known = by_port.iter().find(|(p, _)| *p == port).map(|(_, n)| *n);
-            let sibling = obj.path(&["spec", "ports"]).items().iter().find_map(|e| {
-                let node = e.get("nodePort").as_i64().filter(|n| *n != 0)?;
-                (e.get("port").as_i64() == Some(port)).then_some(u16::try_from(node).unwrap_or(0))
-            });
-            let wish = if fixed != 0 {
-                Some(fixed)
-            } else if old.is_null() {
-                known.or(sibling)
-            } else {
-                None
-            };
-            let got = match wish {
-                Some(n) if owned.contains(&n) || changes.taken_ports.contains(&n) => n,
-                Some(n) => {
-                    ports.allocate(n, cx.dry_run).await.map_err(|error| port_error(obj, index, n, &error))?;
-                    changes.taken_ports.push(n);
-                    n
-                }
-                None => {
-                    let n = ports
-                        .allocate_next(cx.dry_run, &changes.taken_ports)
-                        .await
-                        .map_err(|error| ApiError::internal(format!("failed to allocate a nodePort: {error}")))?;
-                    changes.taken_ports.push(n);
-                    n
-                }
-            };
-            by_port.push((port, got));
-            if fixed != got
-                && let Some(entries) = obj.field_mut("spec").get_mut("ports").and_then(Value::as_list_mut)
-            {
-                entries[index].set("nodePort", i64::from(got));
+    let mut operation =
+        PortOperation { ports: &state.allocators.ports, dry_run: cx.dry_run, taken: &mut changes.taken_ports };
+    if uses_node_ports(obj) && old.is_null() {
+        new_node_ports(obj, &mut operation).await?;
+    } else if uses_node_ports(obj) {
+        changed_node_ports(obj, old, &mut operation).await?;
+    }
+    take_health_check_port(obj, old, &mut operation).await
+}
+
+/// The port and node port of an entry of `spec.ports`.
+fn port_pair(obj: &Value, index: usize) -> (i64, i64) {
+    let entry = obj.path(&["spec", "ports"]).index(index);
+    let number = |name: &str| entry.get(name).as_i64().unwrap_or(0);
+    (number("port"), number("nodePort"))
+}
+
+fn set_node_port(obj: &mut Value, index: usize, port: i64) {
+    if let Some(entries) = obj.field_mut("spec").get_mut("ports").and_then(Value::as_list_mut) {
+        entries[index].set("nodePort", port);
+    }
+}
+
+/// Entries that use one port for several protocols share the node port.
+/// upstream: initNodePorts
+async fn new_node_ports(obj: &mut Value, operation: &mut PortOperation<'_>) -> Result<(), ApiError> {
+    let count = obj.path(&["spec", "ports"]).items().len();
+    let mut by_port: HashMap<i64, i64> = HashMap::new();
+    for index in 0..count {
+        let (port, fixed) = port_pair(obj, index);
+        if fixed == 0 && !allocates_node_ports(obj) {
+            continue;
+        }
+        match by_port.get(&port).copied() {
+            Some(known) if known == fixed => {}
+            Some(known) if fixed == 0 => set_node_port(obj, index, known),
+            Some(_) => operation.allocate(fixed).await.map_err(|error| port_error(obj, index, fixed, &error))?,
+            None => {
+                let requested = (0..count).map(|i| port_pair(obj, i)).find(|(p, node)| *p == port && *node != 0);
+                let got = match requested {
+                    Some((_, node)) => {
+                        operation.allocate(node).await.map_err(|error| port_error(obj, index, node, &error))?;
+                        node
+                    }
+                    None => operation.next_or_error().await?,
+                };
+                set_node_port(obj, index, got);
+                by_port.insert(port, got);
             }
         }
     }
-    take_health_check_port(state, cx, obj, old, changes).await
+    Ok(())
+}
+
+/// upstream: updateNodePorts
+async fn changed_node_ports(obj: &mut Value, old: &Value, operation: &mut PortOperation<'_>) -> Result<(), ApiError> {
+    let owned: Vec<i64> =
+        (0..old.path(&["spec", "ports"]).items().len()).map(|index| port_pair(old, index).1).filter(|p| *p != 0).collect();
+    let mut seen: Vec<(String, i64)> = Vec::new();
+    for index in 0..obj.path(&["spec", "ports"]).items().len() {
+        let (_, fixed) = port_pair(obj, index);
+        if fixed == 0 && !allocates_node_ports(obj) {
+            continue;
+        }
+        let is_known = owned.contains(&fixed) || seen.iter().any(|(_, port)| *port == fixed && !owned.contains(port));
+        let port = if fixed == 0 { operation.next_or_error().await? } else { fixed };
+        if fixed == 0 {
+            set_node_port(obj, index, port);
+        } else if !is_known {
+            operation.allocate(fixed).await.map_err(|error| port_error(obj, index, fixed, &error))?;
+        }
+        let protocol = obj.path(&["spec", "ports"]).index(index).get("protocol").str_or_empty().to_owned();
+        if seen.contains(&(protocol.clone(), port)) {
+            return Err(ApiError::new(500, "".into(), format!("duplicate nodePort: {{{protocol} {port}}}")));
+        }
+        seen.push((protocol, port));
+    }
+    Ok(())
 }
 
 async fn take_health_check_port(
-    state: &AppState,
-    cx: &RequestContext,
     obj: &mut Value,
     old: &Value,
-    changes: &mut Changes,
+    operation: &mut PortOperation<'_>,
 ) -> Result<(), ApiError> {
     if !needs_health_check(obj) || needs_health_check(old) {
         return Ok(());
     }
-    let ports = &state.allocators.ports;
-    let fixed = u16::try_from(obj.path(&["spec", "healthCheckNodePort"]).as_i64().unwrap_or(0)).unwrap_or(0);
+    let fixed = obj.path(&["spec", "healthCheckNodePort"]).as_i64().unwrap_or(0);
     if fixed != 0 {
-        ports.allocate(fixed, cx.dry_run).await.map_err(|error| {
+        return operation.allocate(fixed).await.map_err(|error| {
             ApiError::internal(format!("failed to allocate requested HealthCheck NodePort {fixed}: {error}"))
-        })?;
-        changes.taken_ports.push(fixed);
-        return Ok(());
+        });
     }
-    let port = ports
-        .allocate_next(cx.dry_run, &changes.taken_ports)
+    let port = operation
+        .next()
         .await
         .map_err(|error| ApiError::internal(format!("failed to allocate a HealthCheck NodePort 0: {error}")))?;
-    changes.taken_ports.push(port);
-    obj.set_path(&["spec", "healthCheckNodePort"], i64::from(port).into());
+    obj.set_path(&["spec", "healthCheckNodePort"], port.into());
     Ok(())
 }
 
@@ -258,7 +329,7 @@ async fn release(state: &AppState, cx: &RequestContext, ips: &[String], ports: &
     state.allocators.ports.release(ports).await;
 }
 
-fn port_error(obj: &Value, index: usize, port: u16, error: &node_ports::PortError) -> ApiError {
+fn port_error(obj: &Value, index: usize, port: i64, error: &PortError) -> ApiError {
     let mut errs = Errors::new();
     let path = Path::root("spec").child("ports").index(index).child("nodePort");
     errs.invalid(path, BadValue::Literal(port.to_string()), error.to_string());

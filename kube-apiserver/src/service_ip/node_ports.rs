@@ -56,12 +56,12 @@ impl NodePorts {
     ///
     /// # Errors
     /// See `PortError`.
-    pub async fn allocate(&self, port: u16, dry_run: bool) -> Result<(), PortError> {
+    pub async fn allocate(&self, port: u16) -> Result<(), PortError> {
         if !(self.low..=self.high).contains(&port) {
             return Err(PortError::NotInRange(self.range()));
         }
         let offset = usize::from(port - self.low);
-        self.change(dry_run, |bitmap| {
+        self.change(|bitmap| {
             if bitmap.get(offset) {
                 return Err(PortError::Allocated);
             }
@@ -71,20 +71,29 @@ impl NodePorts {
         .await
     }
 
-    /// Takes any free port; the first part of the range is taken last. `taken` are not offered (dry runs).
+    /// True if somebody has this port.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn has(&self, port: u16) -> Result<bool, PortError> {
+        if !(self.low..=self.high).contains(&port) {
+            return Ok(false);
+        }
+        Ok(self.read().await?.0.get(usize::from(port - self.low)))
+    }
+
+    /// Takes any free port; the first part of the range is taken last.
     ///
     /// # Errors
     /// See `PortError`.
-    pub async fn allocate_next(&self, dry_run: bool, taken: &[u16]) -> Result<u16, PortError> {
+    pub async fn allocate_next(&self) -> Result<u16, PortError> {
         let size = usize::from(self.high - self.low) + 1;
         let reserved = if size <= 16 { 0 } else { (size / 32).clamp(16, 128) };
         let start = rand::rng().random_range(0..size - reserved);
         let low = self.low;
-        self.change(dry_run, |bitmap| {
+        self.change(|bitmap| {
             let upper = (0..size - reserved).map(|step| reserved + (start + step) % (size - reserved));
-            let free = upper
-                .chain(0..reserved)
-                .find(|offset| !bitmap.get(*offset) && !taken.iter().any(|t| usize::from(t - low) == *offset));
+            let free = upper.chain(0..reserved).find(|offset| !bitmap.get(*offset));
             let offset = free.ok_or(PortError::Full)?;
             bitmap.set(offset, true);
             Ok(low + u16::try_from(offset).unwrap_or(0))
@@ -99,7 +108,7 @@ impl NodePorts {
         if offsets.is_empty() {
             return;
         }
-        let released = self.change(false, |bitmap| {
+        let released = self.change(|bitmap| {
             for offset in &offsets {
                 bitmap.set(*offset, false);
             }
@@ -116,7 +125,7 @@ impl NodePorts {
     /// What the store says.
     pub async fn repair(&self, used: &[u16], keep: impl Fn(u16) -> bool + Send) -> Result<(), PortError> {
         let (low, high) = (self.low, self.high);
-        self.change(false, |bitmap| {
+        self.change(|bitmap| {
             for port in low..=high {
                 let offset = usize::from(port - low);
                 let wanted = used.contains(&port) || bitmap.get(offset) && keep(port);
@@ -138,7 +147,6 @@ impl NodePorts {
 
     async fn change<T>(
         &self,
-        dry_run: bool,
         mut change: impl FnMut(&mut Bitmap) -> Result<T, PortError>,
     ) -> Result<T, PortError> {
         // requests of this server take turns; races are with other servers only
@@ -147,7 +155,7 @@ impl NodePorts {
             let (before, revision) = self.read().await?;
             let mut after = before.clone();
             let out = change(&mut after)?;
-            if dry_run || (after == before && revision != 0) {
+            if after == before && revision != 0 {
                 return Ok(out);
             }
             let written = self.etcd.update(&self.key(), self.encode(&after), revision, 0).await.map_err(store)?;

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::immutable;
+use crate::registry::validation::{immutable, metadata};
 
 /// The strategy of ConfigMaps.
 pub struct ConfigMaps;
@@ -26,6 +26,7 @@ impl Strategy for ConfigMaps {
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         frozen(obj, old, &["data", "binaryData"], errs);
+        metadata(obj.field("metadata"), true, names::dns1123_subdomain, errs);
         config_map(obj, errs);
     }
 }
@@ -88,8 +89,58 @@ impl Strategy for Secrets {
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         immutable(obj.field("type"), old.field("type"), errs);
         frozen(obj, old, &["data"], errs);
+        metadata(obj.field("metadata"), true, names::dns1123_subdomain, errs);
         secret(obj, errs);
     }
+
+    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
+        tls_warning(obj).into_iter().collect()
+    }
+
+    fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>) -> Vec<String> {
+        tls_warning(obj).into_iter().collect()
+    }
+}
+
+/// What Go's TLS says of a certificate and key that are none. Whether they belong together is not looked at.
+fn tls_warning(obj: Cursor<'_>) -> Option<String> {
+    if obj.field("type").str() != "kubernetes.io/tls" {
+        return None;
+    }
+    let labels = |key: &str| pem_labels(&STANDARD.decode(obj.field("data").key(key).str()).unwrap_or_default());
+    let (certificates, keys) = (labels("tls.crt"), labels("tls.key"));
+    let skipped = |labels: &[String]| {
+        let quoted: Vec<&str> = labels.iter().map(String::as_str).collect();
+        format!("[{}]", quoted.join(" "))
+    };
+    if certificates.is_empty() {
+        return Some("tls: failed to find any PEM data in certificate input".to_owned());
+    }
+    if !certificates.iter().any(|label| label == "CERTIFICATE") {
+        if certificates.len() == 1 && certificates[0].ends_with("PRIVATE KEY") {
+            return Some("tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched".to_owned());
+        }
+        let found = skipped(&certificates);
+        return Some(format!("tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the following types: {found}"));
+    }
+    if keys.is_empty() {
+        return Some("tls: failed to find any PEM data in key input".to_owned());
+    }
+    if !keys.iter().any(|label| label == "PRIVATE KEY" || label.ends_with(" PRIVATE KEY")) {
+        if keys.len() == 1 && keys[0] == "CERTIFICATE" {
+            return Some("tls: found a certificate rather than a key in the PEM for the private key".to_owned());
+        }
+        let found = skipped(&keys);
+        return Some(format!("tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: {found}"));
+    }
+    None
+}
+
+/// The labels of the PEM blocks of a text.
+fn pem_labels(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let begins = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")?.trim_end().strip_suffix("-----"));
+    begins.filter(|label| text.contains(&format!("-----END {label}-----"))).map(str::to_owned).collect()
 }
 
 /// `stringData` is for writing only: its entries go into `data`.

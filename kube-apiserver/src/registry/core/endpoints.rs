@@ -7,7 +7,7 @@ use apimachinery::value::Cursor;
 
 use super::services::endpoint_ip;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{legacy_ip, named, port, required_one_of};
+use crate::registry::validation::{legacy_ip, metadata, named, port, required_one_of};
 
 /// The strategy of Endpoints.
 pub struct Endpoints;
@@ -22,6 +22,7 @@ impl Strategy for Endpoints {
     }
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata(obj.field("metadata"), true, names::dns1123_subdomain, errs);
         // What is wrong already and does not change may stay.
         if obj.field("subsets").value() != old.field("subsets").value() {
             subsets(obj.field("subsets"), errs);

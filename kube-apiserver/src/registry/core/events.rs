@@ -168,7 +168,12 @@ fn changes(obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     }
     let same_struct = |field: &'static str, type_name: &str, errs: &mut Errors| {
         let (new, old) = (obj.field(field), old.field(field));
-        if without_empty(new.value()) != without_empty(old.value()) {
+        // Whether there is a related object counts even if nothing is said of it.
+        let is_same = match field {
+            "related" => new.value() == old.value(),
+            _ => without_empty(new.value()) == without_empty(old.value()),
+        };
+        if !is_same {
             let empty = Value::map();
             // All but the related object are there even if nothing is given.
             let place = if new.exists() || field == "related" { new } else { new.at(&empty) };

@@ -5,8 +5,10 @@ use apimachinery::field::{Errors, Path};
 use apimachinery::names;
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::admit::Operation;
 use crate::registry::ordinary;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
+use crate::registry::validation::{metadata, metadata_update};
 
 /// The strategy of namespaces. Deletion is handled by the store, which knows `spec.finalizers`.
 pub struct Namespaces;
@@ -44,6 +46,10 @@ impl Strategy for Namespaces {
         }
     }
 
+    fn checks_metadata(&self, cx: &RequestContext) -> bool {
+        cx.operation == Operation::Update && cx.subresource.is_empty()
+    }
+
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
         let list = obj.field("spec").field("finalizers");
         for finalizer in list.list() {
@@ -51,7 +57,11 @@ impl Strategy for Namespaces {
         }
     }
 
-    fn validate_update(&self, _cx: &RequestContext, _obj: Cursor<'_>, _old: Cursor<'_>, _errs: &mut Errors) {}
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata(obj.field("metadata"), false, names::dns1123_label, errs);
+        self.validate_create(cx, obj, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
+    }
 
     fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>, errs: &mut Errors) {
         let deleted = obj.field("metadata").field("deletionTimestamp").exists();

@@ -9,8 +9,8 @@ use apimachinery::quote::quote;
 use apimachinery::value::{Cursor, Value};
 
 use crate::registry::core::pod_spec::{Rules, annotation_changes, kept_tolerations, pod_itself};
-use crate::registry::internal_json::shown_struct;
-use crate::registry::validation::{immutable, legacy_ip, named, shown};
+use crate::registry::internal_json::{difference, shown_struct};
+use crate::registry::validation::{immutable, legacy_ip, metadata, named, shown};
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -61,12 +61,14 @@ pub fn update(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         gated(spec, old_spec, &mut munged, errs);
     }
     if without_empty(&munged) != without_empty(old_spec.value()) {
-        errs.forbidden(spec, format!("pod updates may not change fields other than {MUTABLE}\n"));
+        let diff = difference(old_spec.value(), &munged, "io.k8s.api.core.v1.PodSpec");
+        errs.forbidden(spec, format!("pod updates may not change fields other than {MUTABLE}\n{diff}"));
     }
 }
 
 /// The rules about a pod as such, and about its annotations.
 fn itself(pod: Cursor<'_>, old: Cursor<'_>, rules: Rules, errs: &mut Errors) {
+    metadata(pod.field("metadata"), true, names::dns1123_subdomain, errs);
     pod_itself(pod, rules, errs);
     annotations(pod, old, errs);
 }

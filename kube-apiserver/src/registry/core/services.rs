@@ -40,6 +40,13 @@ impl Strategy for Services {
         normalize::on_update(obj, old);
     }
 
+    /// Services that are only names have no policy, even if a client gives one.
+    fn canonicalize(&self, obj: &mut Value) {
+        if obj.path(&["spec", "type"]).as_str() == Some("ExternalName") {
+            obj.remove_path(&["spec", "internalTrafficPolicy"]);
+        }
+    }
+
     fn hooks(&self) -> Option<&dyn Hooks> {
         Some(&service_ip::HOOKS)
     }
@@ -216,7 +223,9 @@ fn session_affinity(spec: Cursor<'_>, errs: &mut Errors) {
     }
 }
 
-fn cluster_ips(spec: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+/// Addresses and families of a service.
+/// upstream: ValidateServiceClusterIPsRelatedFields
+pub fn cluster_ips(spec: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     if kind(spec) == "ExternalName" {
         return;
     }

@@ -4,13 +4,15 @@
 mod diff;
 mod layout;
 
-use apimachinery::field::BadValue;
+use apimachinery::field::{BadValue, Errors};
 use apimachinery::quote::{json_string, json_value};
 use apimachinery::schema::{self, Field, Shape, Type};
 use apimachinery::value::{Cursor, Value};
 
 use layout::{HOST_FIELDS, POD_SPEC};
 
+/// The type of label selectors.
+pub const LABEL_SELECTOR: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector";
 /// The metadata that objects embed.
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
@@ -31,6 +33,18 @@ pub fn shown_structs(place: Cursor<'_>, type_name: &str) -> BadValue {
         }
         _ => crate::registry::validation::shown(place.value()),
     }
+}
+
+/// Complains about a change of a struct of the type with this OpenAPI name.
+pub fn immutable_struct(new: Cursor<'_>, old: Cursor<'_>, type_name: &str, errs: &mut Errors) {
+    if new.value() != old.value() {
+        errs.invalid(new, shown_struct(new, type_name), apimachinery::object_meta::IMMUTABLE);
+    }
+}
+
+/// A label selector, whose fields messages show in the order of their declaration.
+pub fn shown_selector(place: Cursor<'_>) -> BadValue {
+    shown_struct(place, LABEL_SELECTOR)
 }
 
 /// What two structs of a type differ in, as a unified diff of their JSON.

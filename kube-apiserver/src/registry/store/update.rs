@@ -65,11 +65,11 @@ impl Change for Updating<'_> {
             return Ok(Admitted::new(object).into_inner());
         }
         store.check_revision(self.cx, self.name, &mut object, old)?;
-        store.before_update(self.cx, &mut object, old)?;
         if let Some(hooks) = store.strategy.hooks() {
             hooks.before_update(self.state, self.cx, &mut object, old).await?;
             self.hooked = Some((object.clone(), old.clone()));
         }
+        store.before_update(self.cx, &mut object, old)?;
         keep_times_of_unchanged(&mut object, old);
         self.guard.on_update(&object, old).await?;
         if finalized(&object, old) {

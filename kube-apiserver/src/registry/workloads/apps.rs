@@ -9,7 +9,7 @@ use super::{
     at_most, collisions, counters, creation_warnings, keep_spec, required_selector, selected_template, update_warnings,
 };
 use crate::registry::core::pod_spec::Rules;
-use crate::registry::internal_json::shown_struct;
+use crate::registry::internal_json::{LABEL_SELECTOR, immutable_struct, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{immutable, not_negative};
@@ -49,7 +49,7 @@ impl Strategy for Deployments {
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         let (spec, old) = (obj.field("spec"), old.field("spec"));
         deployment(spec, Rules::template().since(old.field("template")), errs);
-        immutable(spec.field("selector"), old.field("selector"), errs);
+        immutable_struct(spec.field("selector"), old.field("selector"), LABEL_SELECTOR, errs);
     }
 
     fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
@@ -136,7 +136,7 @@ impl Strategy for ReplicaSets {
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         let (spec, old) = (obj.field("spec"), old.field("spec"));
         replica_set(spec, Rules::template().since(old.field("template")), errs);
-        immutable(spec.field("selector"), old.field("selector"), errs);
+        immutable_struct(spec.field("selector"), old.field("selector"), LABEL_SELECTOR, errs);
     }
 
     fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>, errs: &mut Errors) {

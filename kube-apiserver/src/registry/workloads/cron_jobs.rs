@@ -8,6 +8,7 @@ use super::jobs::{job_spec, spec_warnings};
 use super::schedule::{check, is_time_zone};
 use super::{changed, keep_spec, name_warnings};
 use crate::registry::core::pod_spec::Rules;
+use crate::registry::internal_json::shown_selector;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{not_negative, required_one_of};
 
@@ -24,6 +25,11 @@ fn job_of(obj: Cursor<'_>) -> Cursor<'_> {
 impl Strategy for CronJobs {
     fn prepare_status_update(&self, _cx: &RequestContext, obj: &mut Value, old: &Value) {
         keep_spec(obj, old);
+    }
+
+    /// What is wrong with a change of the status is not looked for.
+    fn checks_metadata(&self, cx: &RequestContext) -> bool {
+        !cx.subresource.is_empty()
     }
 
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
@@ -81,7 +87,7 @@ fn cron_job(spec: Cursor<'_>, old: Cursor<'_>, rules: Rules, errs: &mut Errors) 
     job_spec(job, rules, errs);
     let selector = job.field("selector");
     if selector.exists() {
-        errs.invalid(selector, selector, "`selector` will be auto-generated");
+        errs.invalid(selector, shown_selector(selector), "`selector` will be auto-generated");
     }
     if job.field("manualSelector").bool() {
         errs.not_supported(job.field("manualSelector"), true, ["nil", "false"]);

@@ -8,7 +8,7 @@ use apimachinery::value::{Cursor, Value};
 use super::rolling::{amount, int_or_percent, not_all};
 use super::{collisions, counters, keep_spec, matching_labels, runs_for_ever, template_warnings};
 use crate::registry::core::pod_spec::{self, Rules};
-use crate::registry::internal_json::shown_struct;
+use crate::registry::internal_json::{LABEL_SELECTOR, immutable_struct, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{immutable, not_negative};
@@ -51,7 +51,7 @@ impl Strategy for DaemonSets {
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         let (spec, old) = (obj.field("spec"), old.field("spec"));
-        immutable(spec.field("selector"), old.field("selector"), errs);
+        immutable_struct(spec.field("selector"), old.field("selector"), LABEL_SELECTOR, errs);
         let allow_invalid_values = label::has_invalid_values(old.field("selector").value());
         let selector_rules = SelectorRules { allow_invalid_values, ..SelectorRules::default() };
         daemon_set(spec, Rules::template().since(old.field("template")), selector_rules, errs);
@@ -94,7 +94,7 @@ fn daemon_set(spec: Cursor<'_>, rules: Rules, selector_rules: SelectorRules, err
     }
     let empty = ["matchLabels", "matchExpressions"].iter().all(|field| selector.field(field).is_empty());
     if selector.exists() && empty {
-        errs.invalid(selector, selector, "empty selector is invalid for daemonset");
+        errs.invalid(selector, shown_struct(selector, LABEL_SELECTOR), "empty selector is invalid for daemonset");
     }
     pod_spec::template(template, rules, errs);
     runs_for_ever(template, "DaemonSet", errs);

@@ -7,11 +7,12 @@ use apimachinery::selector::label::{self, Selector, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
 use super::{changed, failure_policy, job_status, keep_spec, matching_labels, name_warnings, template_warnings};
+use crate::registry::admit::Operation;
 use crate::registry::core::pod_spec::{self, Rules};
-use crate::registry::internal_json::shown_struct;
+use crate::registry::internal_json::{LABEL_SELECTOR, immutable_struct, shown_selector, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{DefaultPropagation, RequestContext, Strategy};
-use crate::registry::validation::{immutable, none_or_one_of, not_negative};
+use crate::registry::validation::{immutable, metadata, metadata_update, none_or_one_of, not_negative};
 
 /// The strategy of Jobs.
 pub struct Jobs;
@@ -37,6 +38,10 @@ impl Strategy for Jobs {
         keep_spec(obj, old);
     }
 
+    fn checks_metadata(&self, cx: &RequestContext) -> bool {
+        cx.operation == Operation::Update && cx.subresource.is_empty()
+    }
+
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
         job(obj, Rules::template(), SelectorRules::default(), true, errs);
     }
@@ -48,7 +53,9 @@ impl Strategy for Jobs {
         let selector_rules = SelectorRules { allow_invalid_values, ..SelectorRules::default() };
         let labels = old_spec.field("template").field("metadata").field("labels");
         let labelled = [NAME_LABELS[1], UID_LABELS[1]].iter().all(|label| labels.value().has(label));
+        metadata(obj.field("metadata"), true, names::dns1123_subdomain, errs);
         job(obj, rules, selector_rules, labelled, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         // Upstream checks the spec twice, and tells each cause twice.
         selected_spec(obj.field("spec"), rules, selector_rules, errs);
         changes(obj, old, errs);
@@ -167,7 +174,7 @@ fn generated_selector(obj: Cursor<'_>, labelled: bool, errs: &mut Errors) {
     if let Ok(parsed) = Selector::from_value(selector.value())
         && !parsed.matches(|key| expected.iter().find(|(label, _)| *label == key).map(|(_, value)| *value))
     {
-        errs.invalid(selector, selector, "`selector` not auto-generated");
+        errs.invalid(selector, shown_selector(selector), "`selector` not auto-generated");
     }
 }
 
@@ -284,10 +291,16 @@ fn changes(obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     {
         errs.invalid(completions, completions.i64(), "can only be modified in tandem with spec.parallelism");
     }
-    immutable(spec.field("selector"), old_spec.field("selector"), errs);
+    immutable_struct(spec.field("selector"), old_spec.field("selector"), LABEL_SELECTOR, errs);
     template_change(spec, old, errs);
-    for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
-        immutable(spec.field(field), old_spec.field(field), errs);
+    for (field, type_name) in [
+        ("completionMode", ""),
+        ("podFailurePolicy", "io.k8s.api.batch.v1.PodFailurePolicy"),
+        ("backoffLimitPerIndex", ""),
+        ("managedBy", ""),
+        ("successPolicy", "io.k8s.api.batch.v1.SuccessPolicy"),
+    ] {
+        immutable_struct(spec.field(field), old_spec.field(field), type_name, errs);
     }
 }
 
@@ -305,11 +318,11 @@ fn template_change(spec: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         take_resources(&mut before, template.value());
         if *template.field("spec").value() != *before.get("spec") {
             let place = spec.field("template").field("spec");
-            immutable(place, place.at(before.get("spec")), errs);
+            immutable_struct(place, place.at(before.get("spec")), "io.k8s.api.core.v1.PodSpec", errs);
         }
         return;
     }
-    immutable(template, template.at(&before), errs);
+    immutable_struct(template, template.at(&before), "io.k8s.api.core.v1.PodTemplateSpec", errs);
 }
 
 fn copy(to: &mut Value, from: &Value, path: &[&str]) {

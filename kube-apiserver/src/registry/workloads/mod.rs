@@ -17,6 +17,7 @@ use apimachinery::selector::label::{self, Selector, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
 use crate::registry::core::pod_spec::{self, Rules};
+use crate::registry::internal_json::shown_selector;
 use crate::registry::validation::{not_negative, shown};
 
 /// Complains about an absent or empty selector, and whatever is wrong with it.
@@ -26,7 +27,7 @@ fn required_selector(selector: Cursor<'_>, kind: &str, errs: &mut Errors) {
     }
     label::validate(selector, SelectorRules::default(), errs);
     if ["matchLabels", "matchExpressions"].iter().all(|field| selector.field(field).is_empty()) {
-        errs.invalid(selector, selector, format!("empty selector is invalid for {kind}"));
+        errs.invalid(selector, shown_selector(selector), format!("empty selector is invalid for {kind}"));
     }
 }
 
@@ -56,7 +57,7 @@ fn selected_template(spec: Cursor<'_>, rules: Rules, errs: &mut Errors) {
     let template = spec.field("template");
     match Selector::from_value(spec.field("selector").value()) {
         Err(_) => {
-            errs.invalid(spec.field("selector"), shown(spec.field("selector").value()), "invalid label selector");
+            errs.invalid(spec.field("selector"), shown_selector(spec.field("selector")), "invalid label selector");
         }
         Ok(selector) => {
             if !selector.is_empty() {

@@ -11,7 +11,7 @@ use apimachinery::value::Cursor;
 use super::Rules;
 use super::mounts::not_reserved;
 use super::volumes::{downward_api_file, key_to_path, mode};
-use crate::registry::internal_json::shown_struct;
+use crate::registry::internal_json::{shown_selector, shown_struct};
 use crate::registry::validation::{one_of, required};
 
 /// upstream: validateProjectedVolumeSource
@@ -127,7 +127,7 @@ fn trust_bundle<'a>(source: Cursor<'a>, paths: &mut Paths<'a>, _rules: Rules, er
                 errs.invalid(name, name.str(), format!("not a valid clustertrustbundlename: {message}"));
             }
             if selector.exists() {
-                errs.invalid(selector, selector, "labelSelector must be unset if name is specified");
+                errs.invalid(selector, shown_selector(selector), "labelSelector must be unset if name is specified");
             }
         }
         (false, true) => {
