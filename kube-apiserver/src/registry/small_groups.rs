@@ -105,7 +105,11 @@ impl Strategy for DisruptionBudgets {
 fn disruption_budget(spec: Cursor<'_>, rules: SelectorRules, errs: &mut Errors) {
     let (least, most) = (spec.field("minAvailable"), spec.field("maxUnavailable"));
     if least.exists() && most.exists() {
-        errs.invalid(spec, shown_struct(spec, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"), "minAvailable and maxUnavailable cannot be both set");
+        errs.invalid(
+            spec,
+            shown_struct(spec, "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"),
+            "minAvailable and maxUnavailable cannot be both set",
+        );
     }
     for amount in [least, most] {
         if amount.exists() {

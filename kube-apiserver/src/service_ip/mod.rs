@@ -276,8 +276,10 @@ async fn new_node_ports(obj: &mut Value, operation: &mut PortOperation<'_>) -> R
 
 /// upstream: updateNodePorts
 async fn changed_node_ports(obj: &mut Value, old: &Value, operation: &mut PortOperation<'_>) -> Result<(), ApiError> {
-    let owned: Vec<i64> =
-        (0..old.path(&["spec", "ports"]).items().len()).map(|index| port_pair(old, index).1).filter(|p| *p != 0).collect();
+    let owned: Vec<i64> = (0..old.path(&["spec", "ports"]).items().len())
+        .map(|index| port_pair(old, index).1)
+        .filter(|p| *p != 0)
+        .collect();
     let mut seen: Vec<(String, i64)> = Vec::new();
     for index in 0..obj.path(&["spec", "ports"]).items().len() {
         let (_, fixed) = port_pair(obj, index);

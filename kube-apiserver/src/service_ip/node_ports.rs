@@ -145,10 +145,7 @@ impl NodePorts {
         Ok((self.low..=self.high).filter(|p| bitmap.get(usize::from(p - self.low))).collect())
     }
 
-    async fn change<T>(
-        &self,
-        mut change: impl FnMut(&mut Bitmap) -> Result<T, PortError>,
-    ) -> Result<T, PortError> {
+    async fn change<T>(&self, mut change: impl FnMut(&mut Bitmap) -> Result<T, PortError>) -> Result<T, PortError> {
         // requests of this server take turns; races are with other servers only
         let _turn = self.races.lock().await;
         for _ in 0..MAX_RACES {

@@ -116,7 +116,8 @@ fn changes(obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     }
     if new_clone != old_clone {
         let diff = difference(&old_clone, &new_clone, "io.k8s.api.core.v1.PersistentVolumeClaimSpec");
-        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        let why =
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         errs.forbidden(spec, format!("{why}\n{diff}"));
     }
     let (size, before) = (spec.fields(&STORAGE), old_spec.fields(&STORAGE));
@@ -148,7 +149,8 @@ fn copy(to: &mut Value, from: &Value, path: &[&str]) {
 /// The class may be given once where there was none, or moved from the annotation into the field.
 fn storage_class(obj: Cursor<'_>, old: Cursor<'_>, new_clone: &mut Value, errs: &mut Errors) {
     const FIELD: &str = "storageClassName";
-    let annotation = |obj: Cursor<'_>| obj.field("metadata").field("annotations").key(CLASS_ANNOTATION).opt_str().map(str::to_owned);
+    let annotation =
+        |obj: Cursor<'_>| obj.field("metadata").field("annotations").key(CLASS_ANNOTATION).opt_str().map(str::to_owned);
     let (noted, old_noted) = (annotation(obj), annotation(old));
     let (class, old_class) = (obj.field("spec").field(FIELD).opt_str(), old.field("spec").field(FIELD).opt_str());
     let named_as_before = old_noted.is_some() && class == old_noted.as_deref();
@@ -249,7 +251,10 @@ mod tests {
     fn updates() {
         let old = r#"{"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}, "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}"#;
         let cases = [
-            (r#"{"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "3Gi"}}, "volumeName": "v"}"#, ""),
+            (
+                r#"{"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "3Gi"}}, "volumeName": "v"}"#,
+                "",
+            ),
             (
                 r#"{"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}"#,
                 "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity",
@@ -258,7 +263,10 @@ mod tests {
                 r#"{"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "2Gi"}}}"#,
                 "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n@@ -1,6 +1,6 @@\n {\n  \"AccessModes\": [\n-  \"ReadWriteOnce\"\n+  \"ReadOnlyMany\"\n  ],\n  \"Selector\": null,\n  \"Resources\": {\n",
             ),
-            (r#"{"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "s"}"#, ""),
+            (
+                r#"{"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "s"}"#,
+                "",
+            ),
         ];
         let old = value(old);
         for (spec, expected) in cases {
@@ -273,7 +281,10 @@ mod tests {
     #[test]
     fn statuses() {
         let cases = [
-            (r#"{"capacity": {"storage": "-1"}}"#, "status.capacity[storage]: Invalid value: -1: must be a valid resource quantity"),
+            (
+                r#"{"capacity": {"storage": "-1"}}"#,
+                "status.capacity[storage]: Invalid value: -1: must be a valid resource quantity",
+            ),
             (
                 r#"{"allocatedResources": {"cpu": "1"}}"#,
                 r#"status.allocatedResources: Unsupported value: "cpu": supported values: "storage""#,

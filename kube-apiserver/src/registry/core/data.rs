@@ -121,7 +121,9 @@ fn tls_warning(obj: Cursor<'_>) -> Option<String> {
             return Some("tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched".to_owned());
         }
         let found = skipped(&certificates);
-        return Some(format!("tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the following types: {found}"));
+        return Some(format!(
+            "tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the following types: {found}"
+        ));
     }
     if keys.is_empty() {
         return Some("tls: failed to find any PEM data in key input".to_owned());
@@ -131,7 +133,9 @@ fn tls_warning(obj: Cursor<'_>) -> Option<String> {
             return Some("tls: found a certificate rather than a key in the PEM for the private key".to_owned());
         }
         let found = skipped(&keys);
-        return Some(format!("tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: {found}"));
+        return Some(format!(
+            "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: {found}"
+        ));
     }
     None
 }

@@ -164,7 +164,10 @@ mod tests {
     fn limits() {
         let cases = [
             (r#"{"type": "Container", "max": {"cpu": "2"}, "min": {"cpu": "1"}}"#, ""),
-            (r#"{"type": "Nope"}"#, r#"spec.limits[0].type: Invalid value: "Nope": must be a standard limit type or fully qualified"#),
+            (
+                r#"{"type": "Nope"}"#,
+                r#"spec.limits[0].type: Invalid value: "Nope": must be a standard limit type or fully qualified"#,
+            ),
             (
                 r#"{"type": "Container", "max": {"cpu": "1"}, "min": {"cpu": "2"}}"#,
                 r#"spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1"#,

@@ -11,7 +11,9 @@ use apimachinery::value::{Cursor, Value};
 use crate::registry::core::pod_spec::{quantity_of, quantity_value};
 use crate::registry::internal_json::shown_struct;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{legacy_cidr, metadata, metadata_update, positive, required, required_named, required_one_of, shown};
+use crate::registry::validation::{
+    legacy_cidr, metadata, metadata_update, positive, required, required_named, required_one_of, shown,
+};
 
 /// The strategy of Nodes.
 pub struct Nodes;
@@ -111,7 +113,8 @@ fn pod_ranges(list: Cursor<'_>, errs: &mut Errors) {
         );
         errs.internal(list, why);
     }
-    let dual = families.iter().all(Option::is_some) && families.contains(&Some(true)) && families.contains(&Some(false));
+    let dual =
+        families.iter().all(Option::is_some) && families.contains(&Some(true)) && families.contains(&Some(false));
     if !dual || list.len() > 2 {
         errs.invalid(list, shown(list.value()), "may specify no more than one CIDR for each IP family");
     }
@@ -197,7 +200,11 @@ fn declared_features(list: Cursor<'_>, errs: &mut Errors) {
         }
         let shown = apimachinery::quote::quote(name);
         if name.len() > LONGEST {
-            errs.invalid(feature, name, format!("invalid feature name {shown}: must be no more than {LONGEST} characters"));
+            errs.invalid(
+                feature,
+                name,
+                format!("invalid feature name {shown}: must be no more than {LONGEST} characters"),
+            );
         } else if !is_name(name) {
             errs.invalid(feature, name, format!("invalid feature name {shown}: must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"));
         }
@@ -208,7 +215,8 @@ fn declared_features(list: Cursor<'_>, errs: &mut Errors) {
 /// upstream: ValidateNodeUpdate
 fn changes(obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     const RANGES: &str = "node updates may not change podCIDR except from \"\" to valid";
-    let (meta, spec, status, old_spec) = (obj.field("metadata"), obj.field("spec"), obj.field("status"), old.field("spec"));
+    let (meta, spec, status, old_spec) =
+        (obj.field("metadata"), obj.field("spec"), obj.field("status"), old.field("spec"));
     metadata_update(meta, old.field("metadata"), errs);
     annotations(meta.field("annotations"), errs);
     resources(status, errs);
@@ -274,7 +282,10 @@ mod tests {
     #[test]
     fn nodes() {
         let cases = [
-            (r#"{"spec": {"podCIDRs": ["10.0.0.0/24", "fd00::/64"], "taints": [{"key": "a", "effect": "NoSchedule"}]}}"#, ""),
+            (
+                r#"{"spec": {"podCIDRs": ["10.0.0.0/24", "fd00::/64"], "taints": [{"key": "a", "effect": "NoSchedule"}]}}"#,
+                "",
+            ),
             (r#"{"spec": {"taints": [{"key": "a"}]}}"#, "metadata.taints[0].effect: Required value"),
             (
                 r#"{"spec": {"taints": [{"key": "a", "effect": "NoExecute"}, {"key": "a", "effect": "NoExecute", "value": "b"}]}}"#,

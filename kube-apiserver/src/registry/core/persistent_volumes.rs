@@ -375,7 +375,10 @@ fn renewed(new: &Value, old: &Value) -> Value {
 /// upstream: pkg/api/persistentvolume/util.go
 fn warnings(obj: Cursor<'_>) -> Vec<String> {
     const ANNOTATIONS: [(&str, &str); 2] = [
-        ("volume.beta.kubernetes.io/storage-class", "deprecated since v1.8; use \"storageClassName\" attribute instead"),
+        (
+            "volume.beta.kubernetes.io/storage-class",
+            "deprecated since v1.8; use \"storageClassName\" attribute instead",
+        ),
         ("volume.beta.kubernetes.io/mount-options", "deprecated since v1.31; use \"mountOptions\" attribute instead"),
     ];
     const SOURCES: [(&str, &str, &str); 6] = [

@@ -101,10 +101,7 @@ const ORDERS: [(&str, &str); 13] = [
         "io.k8s.api.batch.v1.JobStatus",
         "conditions startTime completionTime active terminating ready succeeded failed completedIndexes failedIndexes uncountedTerminatedPods",
     ),
-    (
-        "io.k8s.api.core.v1.NodeSpec",
-        "podCIDRs providerID unschedulable taints configSource externalID",
-    ),
+    ("io.k8s.api.core.v1.NodeSpec", "podCIDRs providerID unschedulable taints configSource externalID"),
     (
         "io.k8s.api.core.v1.PersistentVolumeSpec",
         "capacity gcePersistentDisk awsElasticBlockStore hostPath glusterfs nfs rbd quobyte iscsi flexVolume cinder cephfs fc flocker azureFile vsphereVolume azureDisk photonPersistentDisk portworxVolume scaleIO local storageos csi accessModes claimRef persistentVolumeReclaimPolicy storageClassName mountOptions volumeMode nodeAffinity volumeAttributesClassName",

@@ -94,11 +94,7 @@ fn members(value: &Value, ty: &Type) -> Vec<String> {
         match &field.shape {
             _ if is_object && matches!(name, "kind" | "apiVersion") => {}
             Shape::Struct(meta) if *meta.name == *OBJECT_META => out.extend(members(value.get(name), meta)),
-            _ => out.push(format!(
-                "{}:{}",
-                json_string(&layout::go_name(ty, name)),
-                of_field(value.get(name), field)
-            )),
+            _ => out.push(format!("{}:{}", json_string(&layout::go_name(ty, name)), of_field(value.get(name), field))),
         }
     }
     out
@@ -110,9 +106,8 @@ fn tagged_members(value: &Value, ty: &Type, wanted: impl Fn(&str) -> bool) -> Ve
         let absent = value.get(&field.json_name).is_zero();
         wanted(&field.json_name) && !(absent && (field.omitempty || field.omitzero))
     };
-    let member = |field: &Field| {
-        format!("{}:{}", json_string(&field.json_name), of_field(value.get(&field.json_name), field))
-    };
+    let member =
+        |field: &Field| format!("{}:{}", json_string(&field.json_name), of_field(value.get(&field.json_name), field));
     ty.fields.iter().filter(shown).map(member).collect()
 }
 
@@ -156,7 +151,8 @@ fn of_shape(value: &Value, shape: &Shape) -> String {
         (Shape::Map(inner), Value::Map(map)) => {
             let mut entries: Vec<(&str, &Value)> = map.iter().collect();
             entries.sort_unstable_by_key(|(key, _)| *key);
-            let shown = entries.into_iter().map(|(key, value)| format!("{}:{}", json_string(key), of_shape(value, inner)));
+            let shown =
+                entries.into_iter().map(|(key, value)| format!("{}:{}", json_string(key), of_shape(value, inner)));
             format!("{{{}}}", shown.collect::<Vec<_>>().join(","))
         }
         _ => json_value(value),
@@ -253,13 +249,15 @@ mod tests {
     #[test]
     fn differences() {
         let (old, new) = (value(r#"{"key": "a", "effect": "e"}"#), value(r#"{"key": "b", "effect": "e"}"#));
-        let expected =
-            "@@ -1,5 +1,5 @@\n {\n- \"Key\": \"a\",\n+ \"Key\": \"b\",\n  \"Operator\": \"\",\n  \"Value\": \"\",\n  \"Effect\": \"e\",\n";
+        let expected = "@@ -1,5 +1,5 @@\n {\n- \"Key\": \"a\",\n+ \"Key\": \"b\",\n  \"Operator\": \"\",\n  \"Value\": \"\",\n  \"Effect\": \"e\",\n";
         assert_eq!(difference(&old, &new, "io.k8s.api.core.v1.Toleration"), expected);
     }
 
     #[test]
     fn indentation() {
-        assert_eq!(indented(r#"{"a":[],"b":{"c":["x:,{"]}}"#), "{\n \"a\": [],\n \"b\": {\n  \"c\": [\n   \"x:,{\"\n  ]\n }\n}");
+        assert_eq!(
+            indented(r#"{"a":[],"b":{"c":["x:,{"]}}"#),
+            "{\n \"a\": [],\n \"b\": {\n  \"c\": [\n   \"x:,{\"\n  ]\n }\n}"
+        );
     }
 }

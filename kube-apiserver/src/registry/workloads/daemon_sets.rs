@@ -11,7 +11,7 @@ use crate::registry::core::pod_spec::{self, Rules};
 use crate::registry::internal_json::{LABEL_SELECTOR, immutable_struct, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{immutable, not_negative};
+use crate::registry::validation::not_negative;
 
 /// The strategy of DaemonSets.
 pub struct DaemonSets;
