@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::body::Body;
+use crate::metrics::slis;
 use apimachinery::quote::quote_all;
 
 /// The health endpoints.
@@ -179,7 +180,7 @@ impl Health {
             return Some(self.summary(endpoint, query).await);
         }
         let check = checks(endpoint).into_iter().find(|c| rest[1..] == *c.name())?;
-        Some(match self.run(check).await {
+        Some(match self.checked(endpoint, check).await {
             Ok(()) => text(StatusCode::OK, "ok".to_owned(), false),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {error}\n"), true),
         })
@@ -197,7 +198,7 @@ impl Health {
                 lines.push_str(&format!("[+]{name} excluded: ok\n"));
                 continue;
             }
-            match self.run(check).await {
+            match self.checked(endpoint, check).await {
                 Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
                 Err(error) => {
                     tracing::debug!(check = name, error, "health check failed");
@@ -223,6 +224,12 @@ impl Health {
         }
         lines.push_str(&format!("{name} check passed\n"));
         text(StatusCode::OK, lines, true)
+    }
+
+    async fn checked(&self, endpoint: Endpoint, check: Check) -> Result<(), String> {
+        let result = self.run(check).await;
+        slis::checked(&endpoint.path()[1..], check.name(), result.is_ok());
+        result
     }
 
     async fn run(&self, check: Check) -> Result<(), String> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use apimachinery::codec::json;
-use apimachinery::openapi::{gnostic, v2, v3};
+use apimachinery::openapi::{gnostic, gnostic_v3, v2, v3};
 use apimachinery::value::Value;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -15,7 +15,6 @@ use sha2::{Digest, Sha512};
 
 use crate::body::Body;
 use crate::discovery::Enabled;
-use crate::endpoints::negotiation::Output;
 use crate::endpoints::responses;
 use crate::filters::request_info::param;
 
@@ -96,10 +95,18 @@ impl OpenApi {
 
     fn v3(&self, path: &str, request: &Request<Body>) -> Response<Body> {
         let Some(document) = self.document(path) else { return empty(StatusCode::NOT_FOUND) };
-        if !accepts_json(request.headers()) {
+        let protobuf = first_media(request.headers()).find(|media| *media == PROTOBUF_V3);
+        if protobuf.is_none() && !accepts_json(request.headers()) {
             return not_acceptable();
         }
-        let bytes = encode(&document);
+        let bytes = match protobuf {
+            None => encode(&document),
+            Some(_) => {
+                let mut out = Vec::new();
+                gnostic_v3::encode_v3(&document, &mut out);
+                out
+            }
+        };
         let hash = digest(&bytes);
         let asked = param(request.uri().query().unwrap_or_default(), "hash");
         if asked.as_ref().is_some_and(|asked| *asked != hash) {
@@ -109,7 +116,11 @@ impl OpenApi {
             }
             return response;
         }
-        let mut response = self.json(bytes, &hash, request.headers());
+        let plain = |bytes, _: &HeaderMap| Response::new(Body::full(bytes));
+        let mut response = self.body(bytes, &hash, request.headers(), plain);
+        if protobuf.is_some() {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF_V3));
+        }
         if asked.is_some() {
             let expires =
                 Timestamp::now().checked_add(jiff::SignedDuration::from_hours(24 * 365)).unwrap_or(Timestamp::MAX);
@@ -142,22 +153,29 @@ impl OpenApi {
             }
         };
         let hash = digest(&bytes);
-        let mut response = self.json(bytes, &hash, headers);
+        let mut response = self.body(bytes, &hash, headers, responses::compressed);
+        // the compressing handler is the outer one
+        response.headers_mut().remove(header::VARY);
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
         if protobuf.is_some() {
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF[0]));
         }
         response
     }
 
-    fn json(&self, bytes: Vec<u8>, hash: &str, request: &HeaderMap) -> Response<Body> {
+    fn body(
+        &self,
+        bytes: Vec<u8>,
+        hash: &str,
+        request: &HeaderMap,
+        answer: impl FnOnce(Vec<u8>, &HeaderMap) -> Response<Body>,
+    ) -> Response<Body> {
         let tag = format!("\"{hash}\"");
         let same = request.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == tag.as_bytes());
-        let mut response = if same {
-            empty(StatusCode::NOT_MODIFIED)
-        } else {
-            responses::bytes(StatusCode::OK, bytes, &Output::json(), request)
-        };
+        let mut response = if same { empty(StatusCode::NOT_MODIFIED) } else { answer(bytes, request) };
         let headers = response.headers_mut();
+        headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         headers.append(header::VARY, HeaderValue::from_static("Accept"));
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             headers.insert(header::ETAG, tag);
@@ -185,7 +203,9 @@ fn first_media(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim())
 }
 
-/// JSON is what we make of v3; its protobuf form is not.
+/// The protobuf form of v3.
+const PROTOBUF_V3: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+
 fn accepts_json(headers: &HeaderMap) -> bool {
     let Some(accept) = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()) else { return true };
     accept.trim().is_empty()

@@ -53,10 +53,13 @@ impl Paths {
         let path = request.uri().path();
         match path {
             "/" | "/index.html" => self.root(),
-            "/version" => get_only(request, || json_text(&component_base::version::info())),
+            "/version" | "/version/" => get_only(request, || match negotiation::json_only(request.headers()) {
+                Ok(()) => json_text(&component_base::version::info()),
+                Err(error) => responses::error(&error, request.headers()),
+            }),
             "/statusz" => statusz::answer(request.headers(), self.started),
-            "/metrics" => metrics(),
-            "/metrics/slis" => metrics(),
+            "/metrics" => metrics(component_base::metrics::render(), request.headers()),
+            "/metrics/slis" => metrics(crate::metrics::slis::render(), request.headers()),
             "/.well-known/openid-configuration" => self.issuer(|d| &d.configuration, "application/json"),
             "/openid/v1/jwks" => self.issuer(|d| &d.jwks, "application/jwk-set+json"),
             _ if path.starts_with("/openapi/") => self.openapi.answer(request).unwrap_or_else(health::not_found),
@@ -168,8 +171,8 @@ fn json_text(value: &serde_json::Value) -> Response<Body> {
     response
 }
 
-fn metrics() -> Response<Body> {
-    let mut response = Response::new(Body::from(component_base::metrics::render()));
+fn metrics(text: Vec<u8>, headers: &http::HeaderMap) -> Response<Body> {
+    let mut response = responses::compressed(text, headers);
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     response

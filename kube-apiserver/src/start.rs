@@ -381,9 +381,11 @@ async fn filters(
 ) -> Result<Filters<Served>, StartError> {
     let flags = &options.flags;
     let limit = |flag: &str| usize::try_from(flags.int(flag)).unwrap_or(0);
+    crate::metrics::register();
     Ok(Filters {
         authenticators,
         authorizer,
+        last_modes: Default::default(),
         auditor: auditor(options).await?,
         cors: Cors::new(flags.list("cors-allowed-origins")).map_err(failed("setting up CORS"))?,
         flow_control: FlowControl::new(limit("max-requests-inflight"), limit("max-mutating-requests-inflight")),

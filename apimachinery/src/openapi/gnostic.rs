@@ -26,26 +26,26 @@ pub fn encode_v2(document: &Value, out: &mut Vec<u8>) {
 }
 
 /// A string member, if it is not empty.
-fn text(tag: u32, of: &Value, key: &str, out: &mut Out) {
+pub(super) fn text(tag: u32, of: &Value, key: &str, out: &mut Out) {
     if let Some(text) = of.get(key).as_str().filter(|t| !t.is_empty()) {
         write_bytes(tag, text.as_bytes(), out);
     }
 }
 
 /// A boolean member, if it is true.
-fn flag(tag: u32, of: &Value, key: &str, out: &mut Out) {
+pub(super) fn flag(tag: u32, of: &Value, key: &str, out: &mut Out) {
     if of.get(key).as_bool() == Some(true) {
         write_tag(tag, VARINT, out);
         write_varint(1, out);
     }
 }
 
-fn strings(tag: u32, list: &Value, out: &mut Out) {
+pub(super) fn strings(tag: u32, list: &Value, out: &mut Out) {
     list.items().iter().filter_map(Value::as_str).for_each(|s| write_bytes(tag, s.as_bytes(), out));
 }
 
 /// The entries of a map as `{name = 1, value = 2}`.
-fn named(tag: u32, map: &Value, out: &mut Out, value: impl Fn(&Value, &mut Out)) {
+pub(super) fn named(tag: u32, map: &Value, out: &mut Out, value: impl Fn(&Value, &mut Out)) {
     for (name, entry) in map.entries() {
         write_message(tag, out, |out| {
             write_bytes(1, name.as_bytes(), out);
@@ -55,7 +55,7 @@ fn named(tag: u32, map: &Value, out: &mut Out, value: impl Fn(&Value, &mut Out))
 }
 
 /// Members with a name of x-… as YAML text.
-fn extensions(tag: u32, of: &Value, out: &mut Out) {
+pub(super) fn extensions(tag: u32, of: &Value, out: &mut Out) {
     for (name, value) in of.entries().filter(|(name, _)| name.starts_with("x-")) {
         write_message(tag, out, |out| {
             write_bytes(1, name.as_bytes(), out);
@@ -139,7 +139,7 @@ fn response(item: &Value, out: &mut Out) {
     }
 }
 
-fn any(tag: u32, value: &Value, out: &mut Out) {
+pub(super) fn any(tag: u32, value: &Value, out: &mut Out) {
     write_message(tag, out, |out| write_bytes(2, yaml::encode(value).as_bytes(), out));
 }
 

@@ -2,6 +2,7 @@
 //! short; everything else is as upstream's. Pure functions: whoever serves them keeps what they return.
 
 pub mod gnostic;
+pub mod gnostic_v3;
 mod operations;
 mod parameters;
 mod schemas;

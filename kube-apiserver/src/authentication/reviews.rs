@@ -60,7 +60,8 @@ impl Creater for TokenReview {
 #[async_trait]
 impl Creater for SelfSubjectReview {
     async fn create(&self, _: &AppState, cx: &RequestContext, obj: Value) -> Result<Value, ApiError> {
-        let mut out = obj;
+        // a new object: what the client named or labelled is not repeated
+        let mut out: Value = [("apiVersion", obj.get("apiVersion").clone()), ("kind", obj.get("kind").clone())].into();
         let now = cx.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         out.field_mut("metadata").set("creationTimestamp", now);
         out.set("status", [("userInfo", user(&cx.user))]);

@@ -5,7 +5,9 @@
 
 use apimachinery::codec::json;
 use apimachinery::field::{BadValue, Errors, Path};
+use apimachinery::schema;
 use apimachinery::status::ApiError;
+use apimachinery::value;
 use apimachinery::value::Value;
 use async_trait::async_trait;
 
@@ -107,9 +109,11 @@ impl Review {
         }
         if metadata.entries().next().is_some() {
             let detail = if self == Self::Local { "must be empty except for namespace" } else { "must be empty" };
+            let ty = schema::kind("meta.k8s.io/v1", "PartialObjectMetadata").expect("the type is in the table");
             let mut text = Vec::new();
-            json::encode_untyped(review.get("metadata"), &mut text);
-            errs.invalid(Path::root("metadata"), BadValue::json(String::from_utf8_lossy(&text)), detail);
+            json::encode(&value!({"metadata": review.get("metadata").clone()}), ty, &mut text);
+            let text = text.strip_prefix(b"{\"metadata\":").and_then(|t| t.strip_suffix(b"}")).unwrap_or(&text);
+            errs.invalid(Path::root("metadata"), BadValue::json(String::from_utf8_lossy(text)), detail);
         }
         if self != Self::Local {
             return;

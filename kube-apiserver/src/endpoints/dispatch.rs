@@ -174,8 +174,8 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
     let may_delete_all = has("deletecollection");
     let in_namespace = !scope.store.resource.namespaced || !scope.info.namespace.is_empty();
     match (&method, named) {
-        (&Method::GET | &Method::HEAD, false) => verbs::list(scope, watch_path).await,
-        (&Method::GET | &Method::HEAD, true) if watch_path => verbs::list(scope, true).await,
+        (&Method::GET | &Method::HEAD, false) => verbs::list(scope, watch_path, http).await,
+        (&Method::GET | &Method::HEAD, true) if watch_path => verbs::list(scope, true, http).await,
         (&Method::GET | &Method::HEAD, true) if in_namespace => verbs::get(scope).await,
         (&Method::POST, false) if in_namespace => verbs::create(scope, http).await,
         (&Method::DELETE, false) if in_namespace && may_delete_all => verbs::delete_collection(scope, http).await,

@@ -15,5 +15,6 @@ pub mod responses;
 pub mod table;
 pub mod verbs;
 pub mod watch_stream;
+pub mod websocket;
 
 pub use dispatch::serve;

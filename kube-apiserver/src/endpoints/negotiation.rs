@@ -217,11 +217,29 @@ fn routed(accept: &str, list: bool) -> bool {
     })
 }
 
+/// Of a document that is JSON alone (`/version`).
+///
+/// # Errors
+/// 406.
+pub fn json_only(headers: &HeaderMap) -> Result<(), ApiError> {
+    const JSON: &str = "application/json";
+    let accept = header(headers, ACCEPT);
+    let mut media = accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+    if accept.is_empty() || media.any(|m| m == JSON || m == "*/*") {
+        return Ok(());
+    }
+    Err(not_available(&[JSON]))
+}
+
 fn not_routed(list: bool) -> ApiError {
     let mut available: Vec<&str> = SUPPORTED.to_vec();
     if list {
         available.extend(STREAMS);
     }
+    not_available(&available)
+}
+
+fn not_available(available: &[&str]) -> ApiError {
     let text = format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
     ApiError::new(406, Reason::NotAcceptable, text).with_details(Details::default())
 }

@@ -88,6 +88,26 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     accepted.split(',').any(|token| token.trim() == "gzip")
 }
 
+/// Documents beside the API (metrics, OpenAPI v2) are compressed by other code upstream: it knows qualities.
+fn prefers_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|token| {
+        let (coding, params) = token.split_once(';').unwrap_or((token, ""));
+        let quality = params.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.trim().parse::<f64>().ok());
+        coding.trim().eq_ignore_ascii_case("gzip") && quality.is_some_and(|q| q > 0.0)
+    })
+}
+
+/// Text that is no answer of the API, compressed whenever the client takes gzip.
+pub fn compressed(body: Vec<u8>, headers: &HeaderMap) -> Response<Body> {
+    if !prefers_gzip(headers) {
+        return Response::new(Body::full(body));
+    }
+    let mut response = Response::new(Body::full(gzip(&body)));
+    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
+}
+
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to a vector does not fail")

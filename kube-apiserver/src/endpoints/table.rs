@@ -190,7 +190,7 @@ fn columns(scope: &Scope) -> Vec<Value> {
     }
 }
 
-fn row(scope: &Scope, object: Value, include: Include, version: &str) -> Value {
+fn row(scope: &Scope, mut object: Value, include: Include, version: &str) -> Value {
     let custom = scope.store.resource.custom.as_ref();
     let custom = custom.map(|c| c.cells(&scope.served.api_version, &object, Timestamp::now()));
     let cells = custom
@@ -200,11 +200,17 @@ fn row(scope: &Scope, object: Value, include: Include, version: &str) -> Value {
             vec![meta.get("name").clone(), meta.get("creationTimestamp").clone()]
         });
     let mut row = value!({"cells": Value::List(cells)});
+    if let Some(conditions) = scope.store.strategy.table_conditions(Cursor::root(&object)) {
+        row.set("conditions", conditions);
+    }
     let whole = View::whole(&scope.store, &scope.served);
     let shown = match include {
         Include::None => return row,
         Include::Object => whole.shown(object),
-        Include::Metadata => View { part: Part::Metadata(format!("meta.k8s.io/{version}")), ..whole }.shown(object),
+        Include::Metadata => {
+            scope.store.strategy.as_internal(&mut object);
+            View { part: Part::Metadata(format!("meta.k8s.io/{version}")), ..whole }.shown(object)
+        }
     };
     let schema = match include {
         Include::Object => &*scope.served.schema,

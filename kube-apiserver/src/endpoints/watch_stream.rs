@@ -17,6 +17,7 @@ use super::dispatch::Scope;
 use super::encode::{Part, View};
 use super::list_options::Listing;
 use super::negotiation::{self, Media, Output};
+use super::websocket::Socket;
 use super::{responses, table};
 use crate::body::{Body, BodyError};
 use crate::registry::store::{ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions, parse_revision};
@@ -31,8 +32,13 @@ const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// Bytes handed to the socket at once.
 const CHUNK: usize = 32 * 1024;
 
-/// Answers a watch.
-pub async fn watch(scope: Scope, listing: Listing, output: Output) -> Result<Response<Body>, ApiError> {
+/// Answers a watch, over a websocket if the client wants one.
+pub async fn watch(
+    scope: Scope,
+    listing: Listing,
+    output: Output,
+    socket: Option<Socket>,
+) -> Result<Response<Body>, ApiError> {
     let form = Form::new(&scope, &output)?;
     let revision = parse_revision(&listing.list.resource_version, "")?;
     let timeout = match listing.timeout_seconds {
@@ -64,8 +70,11 @@ pub async fn watch(scope: Scope, listing: Listing, output: Output) -> Result<Res
         })),
         Err(error) => State::Failed(form, error),
     };
-    let body = Body::stream(futures::stream::unfold(state, step));
-    let mut response = Response::new(body);
+    let chunks = futures::stream::unfold(state, step);
+    if let Some(socket) = socket {
+        return Ok(socket.answer(chunks, output.media));
+    }
+    let mut response = Response::new(Body::stream(chunks));
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().insert(http::header::CONTENT_TYPE, responses::content_type(&output, true));
     Ok(response)
@@ -305,6 +314,9 @@ impl Form {
             object.set_path(&["metadata", "annotations", "k8s.io/initial-events-end"], "true".into());
         }
         let whole = View::whole(&scope.store, &scope.served);
+        if !matches!(&self.shape, Shape::Objects(View { part: Part::Metadata(_), .. })) {
+            scope.store.strategy.complete_empty(&mut object);
+        }
         let (shown, schema) = match &self.shape {
             Shape::Objects(view) => {
                 object.set("apiVersion", view.api_version());

@@ -53,27 +53,75 @@ pub fn wanted(headers: &mut HeaderMap) -> Result<Option<UserInfo>, ApiError> {
     Ok(Some(user))
 }
 
+/// The modes in upstream's order; the last is the classic one.
+const MODES: [&str; 5] = ["associated-node", "arbitrary-node", "serviceaccount", "user-info", LEGACY];
+const LEGACY: &str = "legacy";
+/// So many requestors are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// Which mode last worked for a requestor: it is tried first, and decides which groups are implied.
+#[derive(Debug, Default)]
+pub struct LastModes(parking_lot::Mutex<std::collections::HashMap<Box<str>, usize>>);
+
+impl LastModes {
+    fn get(&self, requestor: &str) -> Option<usize> {
+        self.0.lock().get(requestor).copied()
+    }
+
+    fn set(&self, requestor: &str, mode: usize) {
+        let mut known = self.0.lock();
+        if known.len() >= REMEMBERED {
+            // what is forgotten costs one more check
+            known.clear();
+        }
+        known.insert(requestor.into(), mode);
+    }
+}
+
 /// The impersonated user with its implied groups.
 ///
 /// # Errors
 /// 403 of the first mode that applied.
-pub async fn authorize(authorizer: &Authorizer, request: &Attributes, wanted: &UserInfo) -> Result<UserInfo, ApiError> {
+pub async fn authorize(
+    authorizer: &Authorizer,
+    last: &LastModes,
+    request: &Attributes,
+    wanted: &UserInfo,
+) -> Result<UserInfo, ApiError> {
+    let known = last.get(&request.user.name);
     let mut first = None;
-    for mode in ["associated-node", "arbitrary-node", "serviceaccount", "user-info"] {
-        if !applies(mode, wanted, &request.user) {
-            continue;
-        }
-        match constrained(authorizer, request, wanted, mode).await {
-            Ok(user) => return Ok(user),
-            Err(error) => first = first.or(Some(error)),
+    let others = (0..MODES.len()).filter(|index| Some(*index) != known);
+    for index in known.into_iter().chain(others) {
+        match attempt(authorizer, request, wanted, MODES[index]).await {
+            None => {}
+            Some(Ok(user)) => {
+                if known != Some(index) {
+                    last.set(&request.user.name, index);
+                }
+                return Ok(user);
+            }
+            Some(Err(error)) => first = first.or(Some(error)),
         }
     }
-    let legacy =
-        Check { authorizer, requestor: &request.user, verb: "impersonate", constrained: false, any_node: false };
-    match legacy.run(wanted).await {
-        Ok(user) => Ok(user),
-        Err(error) => Err(first.unwrap_or(error)),
+    Err(first.unwrap_or_else(|| ApiError::internal("all impersonation modes failed")))
+}
+
+/// `None`: the mode is not for such a user.
+async fn attempt(
+    authorizer: &Authorizer,
+    request: &Attributes,
+    wanted: &UserInfo,
+    mode: &str,
+) -> Option<Result<UserInfo, ApiError>> {
+    if mode == LEGACY {
+        let legacy =
+            Check { authorizer, requestor: &request.user, verb: "impersonate", constrained: false, any_node: false };
+        return Some(legacy.run(wanted).await);
     }
+    if !applies(mode, wanted, &request.user) {
+        return None;
+    }
+    Some(constrained(authorizer, request, wanted, mode).await)
 }
 
 async fn constrained(

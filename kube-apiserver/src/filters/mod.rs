@@ -23,7 +23,8 @@ use percent_encoding::percent_decode_str;
 use crate::authentication::Authenticators;
 use crate::authorization::{Attributes, Authorizer, Decision};
 use crate::body::Body;
-use crate::metrics::RequestMetrics;
+use crate::endpoints::websocket::Bare;
+use crate::metrics::{RequestMetrics, access};
 use crate::request::{Authenticated, Authorized, Incoming, RequestInfo};
 use crate::server::{Connection, Handler};
 use audit::policy::Stage;
@@ -42,6 +43,8 @@ pub struct Filters<E> {
     pub authenticators: Arc<Authenticators>,
     /// May they.
     pub authorizer: Arc<Authorizer>,
+    /// How each impersonator last was allowed to.
+    pub last_modes: impersonation::LastModes,
     /// The audit log, if there is a policy and a file.
     pub auditor: Option<Arc<audit::Auditor>>,
     /// Browsers of other origins.
@@ -87,7 +90,7 @@ impl<E: Endpoints> Filters<E> {
         }
         let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
         let info = RequestInfo::parse(request.method().as_str(), &path, request.uri().query());
-        let metrics = RequestMetrics::begin(&info, request.method());
+        let metrics = RequestMetrics::begin(&info, request.method(), request.uri().query().unwrap_or_default());
         let mut incoming = Incoming::new(info);
         let headers = request.headers().clone();
         let response = if incoming.info.is_long_running() {
@@ -112,7 +115,9 @@ impl<E: Endpoints> Filters<E> {
         connection: &Connection,
         id: &str,
     ) -> Response<Body> {
+        let begun = Instant::now();
         let user = self.authenticators.authenticate(&connection.client_certs, request.headers_mut()).await;
+        access::authenticated(user.as_ref().ok(), begun.elapsed());
         match user {
             Ok(user) => {
                 let authenticated = incoming.authenticated(user);
@@ -174,7 +179,7 @@ impl<E: Endpoints> Filters<E> {
             return self.limited(authenticated, request, event).await;
         };
         let ask = Attributes::of_request((*authenticated.user).clone(), &authenticated.info);
-        match impersonation::authorize(&self.authorizer, &ask, &wanted).await {
+        match impersonation::authorize(&self.authorizer, &self.last_modes, &ask, &wanted).await {
             Ok(user) => {
                 tracing::debug!(requestor = authenticated.user.name, user = user.name, "impersonation");
                 if let Some(event) = event {
@@ -207,7 +212,10 @@ impl<E: Endpoints> Filters<E> {
         event: &mut Option<audit::Event>,
     ) -> Response<Body> {
         let ask = Attributes::of_request((*authenticated.user).clone(), &authenticated.info);
-        let (allowed, reason) = match self.authorizer.authorize(&ask).await {
+        let begun = Instant::now();
+        let decision = self.authorizer.authorize(&ask).await;
+        access::authorized(&decision, begun.elapsed());
+        let (allowed, reason) = match decision {
             Decision::Allow(reason) => (true, reason),
             Decision::Deny(reason) | Decision::NoOpinion(reason) => (false, reason),
         };
@@ -229,6 +237,9 @@ impl<E: Endpoints> Filters<E> {
 
     /// Headers that every answer has.
     fn decorate(&self, response: &mut Response<Body>, id: &str, cors: Option<HeaderMap>) {
+        if response.extensions().get::<Bare>().is_some() {
+            return;
+        }
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert(AUDIT_ID, id);

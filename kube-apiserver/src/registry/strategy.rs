@@ -229,6 +229,17 @@ pub trait Strategy: Send + Sync + 'static {
         columns::cells(obj, now)
     }
 
+    /// Conditions of the table row.
+    fn table_conditions(&self, _obj: Cursor<'_>) -> Option<Value> {
+        None
+    }
+
+    /// Takes out of a hub object what upstream's internal version keeps elsewhere: rows show metadata without it.
+    fn as_internal(&self, _obj: &mut Value) {}
+
+    /// What upstream's conversion to the hub version puts into an object that has nothing (bookmarks).
+    fn complete_empty(&self, _obj: &mut Value) {}
+
     /// Value of a selectable field other than metadata.name and metadata.namespace. The default body
     /// follows the path through the object.
     fn field_value(&self, obj: &Value, label: &str) -> Option<String> {

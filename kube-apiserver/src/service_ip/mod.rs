@@ -133,18 +133,18 @@ async fn take_ips(
     }
     let name = name_of(obj).to_owned();
     let mut ips: Vec<Value> = obj.path(&["spec", "clusterIPs"]).items().to_vec();
+    // a place for each family
+    let places = ips.len().max(wanted.iter().map(|(index, ..)| index + 1).max().unwrap_or(0));
+    ips.resize(places, Value::from(""));
+    let asked = Value::List(ips.clone());
     for (index, family, fixed) in wanted {
         let allocated = match &fixed {
             Some(ip) => state.allocators.ips.allocate(ip, &cx.namespace, &name, cx.dry_run).await.map(|()| ip.clone()),
             None => state.allocators.ips.allocate_next(family, &cx.namespace, &name, cx.dry_run).await,
         };
-        let ip = allocated.map_err(|error| ip_error(obj, &name, fixed.as_deref(), &error))?;
+        let ip = allocated.map_err(|error| ip_error(obj, &asked, &name, fixed.as_deref(), &error))?;
         changes.taken_ips.push(ip.clone());
-        if index < ips.len() {
-            ips[index] = ip.into();
-        } else {
-            ips.push(ip.into());
-        }
+        ips[index] = ip.into();
     }
     let spec = obj.field_mut("spec");
     spec.set("clusterIP", ips[0].clone());
@@ -152,7 +152,13 @@ async fn take_ips(
     Ok(())
 }
 
-fn ip_error(obj: &Value, name: &str, fixed: Option<&str>, error: &cluster_ips::AllocateError) -> ApiError {
+fn ip_error(
+    obj: &Value,
+    asked: &Value,
+    name: &str,
+    fixed: Option<&str>,
+    error: &cluster_ips::AllocateError,
+) -> ApiError {
     let detail = match (fixed, error) {
         (None, cluster_ips::AllocateError::Full) => {
             let why = format!("failed to allocate a serviceIP for Service {name:?}: {error}");
@@ -163,7 +169,7 @@ fn ip_error(obj: &Value, name: &str, fixed: Option<&str>, error: &cluster_ips::A
     };
     let mut errs = Errors::new();
     let mut shown = Vec::new();
-    apimachinery::codec::json::encode_untyped(obj.path(&["spec", "clusterIPs"]), &mut shown);
+    apimachinery::codec::json::encode_untyped(asked, &mut shown);
     errs.invalid(Path::root("spec").child("clusterIPs"), BadValue::json(String::from_utf8_lossy(&shown)), detail);
     invalid(obj, &errs)
 }

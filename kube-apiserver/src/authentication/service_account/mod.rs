@@ -105,9 +105,21 @@ impl TokenVerifier {
             ));
         }
         let user = if legacy {
-            self.legacy_user(token, &parsed.claims).await?
+            let user = self.legacy_user(token, &parsed.claims).await?;
+            crate::metrics::plain_counter(
+                "serviceaccount_legacy_tokens_total",
+                "Tokens out of secrets that were used.",
+            )
+            .inc();
+            user
         } else {
-            self.bound_user(&parsed.claims, now).await?
+            let user = self.bound_user(&parsed.claims, now).await?;
+            crate::metrics::plain_counter(
+                "serviceaccount_valid_tokens_total",
+                "Tokens of service accounts that were valid.",
+            )
+            .inc();
+            user
         };
         Ok(Some(Verified { user, audiences: common }))
     }

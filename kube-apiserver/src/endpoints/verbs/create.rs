@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use apimachinery::field::Errors;
+use apimachinery::patch::apply;
 use apimachinery::schema;
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
@@ -79,6 +80,7 @@ pub async fn create_subresource(
     ensure_namespace(&scope.info.namespace, true, &mut object)?;
     let cx = scope.context(Operation::Create, options.dry_run, &options.field_manager);
     let admission = Admission::new(&scope, &options.raw, options.dry_run).of_kind(&api_version, &kind);
+    managed_fields::created(&cx, schema, &api_version, &kind, &mut object);
     admission.admit(Operation::Create, &mut object, &Value::Null).await?;
     validate(creater, &cx, &object, &kind, &api_version)?;
     admission.on_create(&object).await?;
@@ -135,7 +137,9 @@ pub async fn create_virtual(
     if resource.namespaced {
         ensure_namespace(&request.info.namespace, true, &mut object)?;
     }
-    let cx = resource.context(&request, &headers, options.dry_run);
+    let mut cx = resource.context(&request, &headers, options.dry_run);
+    cx.field_manager = apply::manager_or_user_agent(&options.field_manager, &cx.user_agent);
+    managed_fields::created(&cx, resource.schema, &resource.api_version, resource.kind, &mut object);
     validate(resource.creater, &cx, &object, resource.kind, &resource.api_version)?;
     let created = resource.creater.create(&state, &cx, object).await?;
     let body = match created.get("kind").as_str() {

@@ -8,11 +8,12 @@ use apimachinery::codec::{protobuf, transcode};
 use apimachinery::status::ApiError;
 use bytes::Bytes;
 use futures::Stream;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
 use super::super::dispatch::Scope;
 use super::super::encode::{Part, View, finish_json};
 use super::super::negotiation::{Media, Output};
+use super::super::websocket::Socket;
 use super::super::{list_options, responses, table, watch_stream};
 use super::respond::{go_type, not_acceptable};
 use crate::body::{Body, BodyError};
@@ -23,13 +24,13 @@ use crate::storage::Entry;
 const CHUNK: usize = 64 * 1024;
 
 /// Answers a GET of a collection; `watch_path`: below `/watch/`.
-pub async fn list(scope: Scope, watch_path: bool) -> Result<Response<Body>, ApiError> {
+pub async fn list(scope: Scope, watch_path: bool, mut http: Request<Body>) -> Result<Response<Body>, ApiError> {
     let output = scope.output(true)?;
     let info = &scope.info;
     let name = if info.parts.len() > 1 || !info.name.is_empty() { info.name.as_str() } else { "" };
     let listing = list_options::parse(&scope.query, &scope.store.resource, &info.api_group, &info.api_version, name)?;
     if listing.watch || watch_path {
-        return watch_stream::watch(scope, listing, output).await;
+        return watch_stream::watch(scope, listing, output, Socket::of(&mut http)).await;
     }
     let found = scope.store.list(scope.about(), scope.object_namespace(), &listing.list).await?;
     render(&scope, found, &output)

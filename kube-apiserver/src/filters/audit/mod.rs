@@ -125,6 +125,7 @@ impl Event {
         self.fields.insert("stageTimestamp".to_owned(), json!(micro(Timestamp::now())));
         let mut line = String::new();
         ordered(&self.fields, &mut line);
+        crate::metrics::plain_counter("apiserver_audit_event_total", "Audit events that were written.").inc();
         self.auditor.log.write(line).await;
     }
 

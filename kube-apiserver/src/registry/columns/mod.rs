@@ -8,6 +8,7 @@ mod groups;
 mod pods;
 mod workloads;
 
+pub(crate) use pods::conditions as pod_conditions;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 

@@ -1,5 +1,6 @@
 //! The row of a pod: how many containers are ready, and the one word that says how it is.
 
+use apimachinery::value;
 use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
 
@@ -49,6 +50,16 @@ fn pod(pod: Cursor<'_>, now: Timestamp) -> Vec<Value> {
         or(status.field("nominatedNodeName"), NONE),
         text(readiness_gates(pod)),
     ]
+}
+
+/// What the row says besides its cells: that the pod has ended.
+pub(crate) fn conditions(pod: Cursor<'_>) -> Option<Value> {
+    let (reason, message) = match pod.field("status").field("phase").str() {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return None,
+    };
+    Some(Value::List(vec![value!({"type": "Completed", "status": "True", "reason": reason, "message": message})]))
 }
 
 fn restartable(container: Cursor<'_>) -> bool {

@@ -16,6 +16,10 @@ use crate::registry::strategy::{DeleteOptions, RequestContext, Strategy};
 pub struct Pods;
 
 impl Strategy for Pods {
+    fn table_conditions(&self, obj: Cursor<'_>) -> Option<Value> {
+        crate::registry::columns::pod_conditions(obj)
+    }
+
     fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
         obj.set_path(&["metadata", "generation"], Value::Int(1));
         let mut status = Value::map();

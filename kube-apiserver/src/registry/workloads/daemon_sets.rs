@@ -8,6 +8,7 @@ use apimachinery::value::{Cursor, Value};
 use super::rolling::{amount, int_or_percent, not_all};
 use super::{collisions, counters, keep_spec, matching_labels, runs_for_ever, template_warnings};
 use crate::registry::core::pod_spec::{self, Rules};
+use crate::registry::defaulting;
 use crate::registry::internal_json::{LABEL_SELECTOR, immutable_struct, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
@@ -28,6 +29,23 @@ fn set_generation(obj: &mut Value, generation: i64) {
 }
 
 impl Strategy for DaemonSets {
+    fn default(&self, obj: &mut Value) {
+        defaulting::apply_to_object(obj);
+        self.complete_empty(obj);
+    }
+
+    fn as_internal(&self, obj: &mut Value) {
+        obj.remove_path(&GENERATION);
+        if obj.path(&GENERATION[..2]).entries().next().is_none() {
+            obj.remove_path(&GENERATION[..2]);
+        }
+    }
+
+    fn complete_empty(&self, obj: &mut Value) {
+        let generation = generation(obj);
+        set_generation(obj, generation);
+    }
+
     fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
         ordinary::prepare_create(cx, obj);
         let generation = generation(obj).max(1);

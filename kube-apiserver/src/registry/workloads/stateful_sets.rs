@@ -35,6 +35,12 @@ struct Leniency {
 }
 
 impl Strategy for StatefulSets {
+    fn complete_empty(&self, obj: &mut Value) {
+        if obj.path(&["spec", "replicas"]).is_null() {
+            obj.set_path(&["spec", "replicas"], Value::Int(0));
+        }
+    }
+
     fn name_rule(&self) -> NameRule {
         NameRule::Dns1123Label
     }

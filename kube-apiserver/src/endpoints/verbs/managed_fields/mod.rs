@@ -30,6 +30,13 @@ pub fn update(scope: &Scope, cx: &RequestContext, old: &Value, mut new: Value) -
     new
 }
 
+/// Records who set what in the body of a create-like endpoint.
+pub fn created(cx: &RequestContext, ty: &Type, api_version: &str, kind: &str, object: &mut Value) {
+    let now = cx.now_text();
+    let write = Write { ty, api_version, kind, subresource: &cx.subresource, filter: None, now: &now, convert: None };
+    apply::update(&write, &Value::Null, object, &cx.field_manager);
+}
+
 fn take_fields(to: &mut Value, from: &mut Value) {
     match from.remove_path(&FIELDS) {
         Some(fields) => to.set_path(&FIELDS, fields),
