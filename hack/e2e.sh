@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # The user's first five minutes, step by step, on a cluster of its own: hack/local-up-cluster.sh inside a network
 # namespace that this script makes, with a containerd, certificates and directories of its own. Nothing leaves it.
-# Usage: hack/e2e.sh -o DIR-OF-BINARIES [-k] [-K KUBECTL]
+# Usage: hack/e2e.sh -o DIR-OF-BINARIES [-k] [-K KUBECTL] [-r docker]
 #   -k   keep the cluster running after the steps and print how to enter it
 #   -K   the kubectl to use for the steps (default: ours; any real one from 1.27 on will do)
+#   -r   the container runtime: containerd (default), or docker, see hack/lib/docker.sh for what that needs
 set -euo pipefail
 KUBE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 binaries=${CARGO_TARGET_DIR:-$KUBE_ROOT/target}/debug
-keep= kubectl_binary=
-while getopts "o:kK:" option; do
+keep= kubectl_binary= runtime=containerd
+while getopts "o:kK:r:" option; do
   case $option in
     o) binaries=$(cd "$OPTARG" && pwd) ;;
     k) keep=1 ;;
     K) kubectl_binary=$OPTARG ;;
-    *) sed -n '2,8p' "$0" >&2 && exit 2 ;;
+    r) runtime=$OPTARG ;;
+    *) sed -n '2,9p' "$0" >&2 && exit 2 ;;
   esac
 done
 kubectl_binary=${kubectl_binary:-$binaries/kubectl}
@@ -75,6 +77,12 @@ export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DI
 export EVICTION_HARD=${EVICTION_HARD:-"memory.available<100Mi"}
 export KUBELET_RESOLV_CONF=$work/resolv.conf
 
+if [ "$runtime" = docker ]; then
+  source "$KUBE_ROOT/hack/lib/runtime.sh"
+  source "$KUBE_ROOT/hack/lib/docker.sh"
+  start_docker "$work" "$IMAGE_ARCHIVE" k8s.local/pause:1.36
+fi
+
 echo "starting a cluster in the network namespace $namespace, logs in $work/logs"
 inside "$KUBE_ROOT/hack/local-up-cluster.sh" -o "$binaries" >"$work/logs/local-up.log" 2>&1 &
 cluster=$!
@@ -107,6 +115,59 @@ answers() { # answers URL N: N different pods answered within 40 requests
   seen=$(for ((i = 0; i < 40; i++)); do inside curl -sS --max-time 1 "$1" 2>/dev/null || break; done | sort -u | grep -c hello || true)
   [ "$seen" = "$2" ] || { echo "$seen pods of $2 answered at $1"; return 1; }
 }
+# shell_in_a_terminal POD: exec -it through a pseudo terminal, as a person would: size and a change of it, Ctrl-C, exit code,
+# and the terminal as it was before
+shell_in_a_terminal() {
+  local keys=$work/keys screen=$work/screen session code=0
+  rm -f "$keys" "$screen"
+  mkfifo "$keys"
+  cat >"$work/session.sh" <<END
+tty >$work/tty
+stty rows 31 cols 101
+stty -g >$work/before
+nsenter --net=/var/run/netns/$namespace $kubectl_binary -n web exec -it $1 -- sh
+code=\$?
+stty -g >$work/after
+exit \$code
+END
+  script -qfec "bash $work/session.sh" "$screen" <"$keys" >/dev/null 2>&1 &
+  session=$!
+  exec 7>"$keys"
+  on_screen '# ' && type_in 'stty size\r' && on_screen '31 101' || return 1
+  stty -F "$(cat "$work/tty")" rows 44 cols 122
+  retyped 'stty size\r' '44 122' || return 1
+  type_in 'echo sl""eeps; sleep 100\r' && on_screen 'sleeps' && type_in '\003' && type_in 'echo co""de $?\r' && on_screen 'code 130' || return 1
+  type_in 'cat\r' && type_in 'ec""hoed\r' && type_in '\004' && type_in 'exit 7\r' || return 1
+  wait "$session" || code=$?
+  exec 7>&-
+  [ "$code" = 7 ] || { echo "the session ended with $code"; cat "$screen"; return 1; }
+  cmp "$work/before" "$work/after"
+}
+type_in() { sleep 0.3 && printf "$1" >&7; }
+on_screen() { # on_screen TEXT: waits until it was shown
+  local tries
+  for ((tries = 0; tries < 100; tries++)); do
+    ! grep -q -- "$1" "$work/screen" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  echo "'$1' was never shown in:"
+  cat "$work/screen"
+  return 1
+}
+retyped() { # retyped KEYS TEXT: types until the text is shown
+  local tries
+  for ((tries = 0; tries < 10; tries++)); do
+    type_in "$1"
+    sleep 0.5
+    ! grep -q -- "$2" "$work/screen" || return 0
+  done
+  on_screen "$2"
+}
+# resized POD: other resources without a restart, as the API and the runtime have them
+resized() {
+  k -n web patch pod "$1" --subresource=resize -p '{"spec":{"containers":[{"name":"web","resources":{"requests":{"cpu":"20m"},"limits":{"cpu":"150m"}}}]}}' >/dev/null || return 1
+  [ "$(k -n web get pod "$1" -o 'jsonpath={.status.containerStatuses[0].resources.limits.cpu}/{.status.containerStatuses[0].restartCount}')" = 150m/0 ]
+}
 first_pod() { k -n web get pods -l app=web -o 'jsonpath={.items[0].metadata.name}'; }
 
 started() { grep -q "Local Kubernetes cluster is running" "$work/logs/local-up.log" || { kill -0 "$cluster" && false; }; }
@@ -124,6 +185,8 @@ pod=$(first_pod)
 eventually 10 "describe pod shows its events" contains "Started" k -n web describe pod "$pod"
 eventually 10 "logs" contains "listening on 8080" k -n web logs "$pod"
 eventually 10 "exec" contains "Hello from a ConfigMap." k -n web exec "$pod" -- cat /etc/web/motd
+eventually 0 "a shell in a terminal: size, resize, Ctrl-C, exit code" shell_in_a_terminal "$pod"
+eventually 20 "a pod is resized in place" resized "$pod"
 eventually 10 "the Secret is in the environment" contains "says hello" k -n web exec "$pod" -- sh -c 'echo $GREETING'
 cluster_ip=$(k -n web get service web -o 'jsonpath={.spec.clusterIP}')
 eventually 30 "all three pods answer at the ClusterIP" answers "http://$cluster_ip/" 3

@@ -365,11 +365,20 @@ EOF
     --secure-port="$SCHEDULER_SECURE_PORT" --bind-address="$API_BIND_ADDR" --master="https://$API_HOST:$API_SECURE_PORT"
 }
 
+# runtime_answers SOCKET: containerd is asked in its own words, of cri-dockerd only the socket can be seen
+runtime_answers() {
+  [ -S "$1" ] || return 1
+  case $1 in
+    *cri-dockerd*) ;;
+    *) ctr --address "$1" version >/dev/null 2>&1 ;;
+  esac
+}
+
 # start_runtime: a containerd of our own, only when nothing answers on a containerd endpoint
 start_runtime() {
   local socket=${CONTAINER_RUNTIME_ENDPOINT#unix://} state root
   [ -z "$DRY_RUN" ] || return 0
-  if [ ! -S "$socket" ] || ! ctr --address "$socket" version >/dev/null 2>&1; then
+  if ! runtime_answers "$socket"; then
     case $socket in
       *cri-dockerd*) fail "no CRI endpoint at $CONTAINER_RUNTIME_ENDPOINT: start Docker and cri-dockerd first" ;;
       /run/containerd/containerd.sock) root=/var/lib/containerd state=/run/containerd ;;

@@ -110,7 +110,8 @@ async fn run(flags: Flags) -> Result<(), BoxError> {
     start_housekeeping(&options, &workers, &stop)?;
     let reporter = reporter(&options, &node, &workers, &health, state).await?;
     let addresses = reporter.facts.addresses.clone();
-    let evictor = Evictor::new(workers.clone(), Arc::clone(&reporter.pressure));
+    let evictor =
+        Evictor::new(workers.clone(), Arc::clone(&reporter.pressure), options.config.local_storage_capacity_isolation);
     task::spawn("eviction", evictor.run(stop.clone()));
     metrics::NODE_NAME.with_label_values(&[node.as_str()]).set(1.0);
     // Addresses and resources of the node must be known before the first pod starts.

@@ -50,7 +50,8 @@ pub fn first(candidates: Vec<Candidate>) -> Option<Candidate> {
     })
 }
 
-fn is_critical(pod: &Pod) -> bool {
+/// True for pods that are never evicted.
+pub fn is_critical(pod: &Pod) -> bool {
     pod.is_static() || pod.is_mirror() || pod.spec().priority.is_some_and(|priority| priority >= CRITICAL_PRIORITY)
 }
 

@@ -22,6 +22,11 @@ pub fn should_restart(container: &Container, pod_policy: Option<&str>, exit_code
     by_policy(pod_policy.unwrap_or("Always"), exit_code).unwrap_or(true)
 }
 
+/// True when the rules want every container of the pod to start over, which is more than restarting this one.
+pub fn wants_all_restarted(container: &Container, exit_code: i32) -> bool {
+    container.restart_policy.is_some() && matching_rule(container, exit_code) == Some("RestartAllContainers")
+}
+
 fn by_policy(policy: &str, exit_code: i32) -> Option<bool> {
     match policy {
         "Always" => Some(true),

@@ -20,6 +20,7 @@ use super::machinery::Machinery;
 use super::plan::{Plan, plan};
 use super::resize;
 use super::resources::pod_limits;
+use super::restart::wants_all_restarted;
 use super::sandbox::{SandboxInputs, sandbox_config};
 use super::start::Start;
 use super::status::{Inputs, StartFailure, generate};
@@ -439,7 +440,10 @@ async fn start_one(
             memory.failures.insert(container.name.clone(), failure);
             return Err(after);
         }
-        None => start.run(container, target).await,
+        None => {
+            tell_partial_restart(start, container);
+            start.run(container, target).await
+        }
     };
     let kind = match start.pod.container(&container.name) {
         Some((ContainerKind::Init, _)) => "init_container",
@@ -465,6 +469,15 @@ async fn start_one(
             memory.failures.insert(container.name.clone(), failure);
             Err(RETRY)
         }
+    }
+}
+
+/// Restarting one container where the rules want all of them is not what was asked for, so it is told.
+fn tell_partial_restart(start: &Start<'_>, container: &Container) {
+    let ended = start.observed.container(&container.name).filter(|found| found.phase == ContainerPhase::Exited);
+    if ended.is_some_and(|ended| wants_all_restarted(container, ended.exit_code)) {
+        let message = "RestartAllContainers is not supported by this kubelet: only this container is restarted";
+        start.cx.events.container_warning(start.pod, &container.name, "RestartAllContainersUnsupported", message);
     }
 }
 

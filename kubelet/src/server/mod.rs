@@ -77,6 +77,9 @@ pub fn router(context: Context, health: Arc<HealthChecks>, auth: Option<Arc<Dele
     router = router.prefix("/portForward/", move |request, _| streaming::port_forward(cx.clone(), request));
     let cx = with(&context);
     router = router.prefix("/run/", move |request, _| streaming::run(cx.clone(), request));
+    router = router.prefix("/checkpoint/", |_, _| async {
+        text(StatusCode::NOT_FOUND, "checkpointing of containers is not supported by this kubelet\n")
+    });
     if context.system_logs {
         router = router.prefix("/logs/", |request, _| node_logs::serve(request));
     }

@@ -246,6 +246,8 @@ enum Answer {
 /// Connects to the URL that the runtime gave, with these headers.
 async fn ask_runtime(url: &str, method: Method, mut headers: HeaderMap) -> Result<Answer, Refusal> {
     let failed = |error: &dyn std::fmt::Display| Refusal::internal(format!("error dialing the runtime: {error}"));
+    // cri-dockerd leaves the scheme out, which makes the host a part of the path for anybody but a browser.
+    let url = if url.starts_with("//") { format!("http:{url}") } else { url.to_owned() };
     let uri: Uri = url.parse().map_err(|error| failed(&error))?;
     let authority = uri.authority().ok_or_else(|| failed(&"the URL has no host"))?.clone();
     let stream = TcpStream::connect(authority.as_str()).await.map_err(|error| failed(&error))?;
