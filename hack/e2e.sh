@@ -67,7 +67,7 @@ inside ip link set node0-peer up
 inside ip route add default via 192.168.127.1 dev node0
 
 mkdir -p "$work"/{logs,certs,tmp}
-export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp KUBELET_ROOT_DIR=$work/kubelet \
+export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp ETCD_DIR=$work/etcd KUBELET_ROOT_DIR=$work/kubelet \
   POD_MANIFEST_PATH=$work/static-pods POD_LOGS_DIR=$work/pods CNI_CONFIG_DIR=$work/cni CNI_DATA_DIR=$work/cni-data \
   CONTAINER_RUNTIME_ENDPOINT=unix://$work/containerd/containerd.sock IMAGE_ARCHIVE=${IMAGE_ARCHIVE:-$KUBE_ROOT/_output/images.tar} \
   CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1
