@@ -4,6 +4,7 @@
 
 use apimachinery::value::Value;
 
+use crate::registry::core::pod_spec::disabled::drop_disabled;
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{RequestContext, Strategy};
 
@@ -15,6 +16,7 @@ impl Strategy for Ordinary {}
 
 /// Status is not the client's to set; generations start at 1.
 pub fn prepare_create(cx: &RequestContext, obj: &mut Value) {
+    drop_disabled(&cx.resource, obj, &Value::Null);
     if cx.resource.has_status {
         obj.remove("status");
     }
@@ -25,6 +27,7 @@ pub fn prepare_create(cx: &RequestContext, obj: &mut Value) {
 
 /// Status stays as it was; the generation counts changes of everything but metadata and status.
 pub fn prepare_update(cx: &RequestContext, obj: &mut Value, old: &Value) {
+    drop_disabled(&cx.resource, obj, old);
     if cx.resource.has_status {
         copy_field(obj, old, "status");
     }

@@ -9,6 +9,7 @@ pub mod namespaces;
 pub mod nodes;
 pub mod persistent_volumes;
 pub mod pod_spec;
+pub mod pod_status;
 pub mod pod_updates;
 pub mod pods;
 pub mod quotas;

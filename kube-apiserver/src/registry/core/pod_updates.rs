@@ -1,8 +1,6 @@
 //! What may change about a pod, through itself and each of its subresources.
 //! upstream: pkg/apis/core/validation/validation.go (ValidatePodUpdate and the like)
 
-use std::net::IpAddr;
-
 use apimachinery::field::Errors;
 use apimachinery::names;
 use apimachinery::quote::quote;
@@ -10,7 +8,7 @@ use apimachinery::value::{Cursor, Value};
 
 use crate::registry::core::pod_spec::{Rules, annotation_changes, kept_tolerations, pod_itself};
 use crate::registry::internal_json::{difference, shown_struct};
-use crate::registry::validation::{immutable, legacy_ip, metadata, named, shown};
+use crate::registry::validation::{metadata, shown};
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -73,7 +71,9 @@ fn itself(pod: Cursor<'_>, old: Cursor<'_>, rules: Rules, errs: &mut Errors) {
     annotations(pod, old, errs);
 }
 
-fn annotations(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+/// What may not change about the annotations.
+/// upstream: ValidatePodSpecificAnnotationUpdates
+pub(super) fn annotations(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     let of = |pod: Cursor<'_>| pod.value().path(&["metadata", "annotations"]).clone();
     let (new_annotations, old_annotations) = (of(pod), of(old));
     let place = pod.field("metadata").field("annotations");
@@ -176,7 +176,9 @@ pub fn ephemeral_containers(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors)
         match list.list().find(|container| container.field("name").str() == name) {
             None => errs.forbidden(list, format!("existing ephemeral containers {} may not be removed\n", quote(name))),
             Some(container) if without_empty(container.value()) != without_empty(before) => {
-                errs.forbidden(list, format!("existing ephemeral containers {} may not be changed\n", quote(name)));
+                let diff = difference(before, container.value(), "io.k8s.api.core.v1.EphemeralContainer");
+                let why = format!("existing ephemeral containers {} may not be changed\n{diff}", quote(name));
+                errs.forbidden(list, why);
             }
             Some(_) => {}
         }
@@ -192,6 +194,7 @@ pub fn resize(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     if old_spec.field("os").field("name").str() == "windows" {
         return errs.forbidden("[]", "windows pods cannot be resized");
     }
+    metadata(pod.field("metadata"), true, names::dns1123_subdomain, errs);
     pod_itself(pod, Rules::pod().since(old), errs);
     let qos = |spec: Cursor<'_>| crate::registry::pod_resources::qos_class(spec.value());
     if qos(spec) != qos(old_spec) {
@@ -231,14 +234,21 @@ pub fn resize(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         }
         without_empty(&resources)
     };
-    let differs = ["containers", "initContainers"].iter().any(|list| {
-        let pairs = spec.field(list).list().zip(old_spec.field(list).list());
-        pairs
-            .map(|(new, old)| (new.field("resources"), old.field("resources")))
-            .any(|(new, old)| others(new) != others(old))
-    });
-    if differs {
+    let pairs = |list: &'static str| spec.field(list).list().zip(old_spec.field(list).list());
+    let differs = |new: Cursor<'_>, old: Cursor<'_>| others(new.field("resources")) != others(old.field("resources"));
+    for _ in pairs("containers").filter(|(new, old)| differs(*new, *old)) {
         errs.forbidden(spec, "only cpu and memory resources are mutable");
+    }
+    for (container, before) in pairs("initContainers") {
+        if differs(container, before) {
+            errs.forbidden(container, "only cpu and memory resources for init or sidecar containers are mutable");
+        }
+        let restarts =
+            container.field("resizePolicy").list().filter(|p| p.field("restartPolicy").str() == "RestartContainer");
+        if container.value() != before.value() && container.field("restartPolicy").str() != "Always" {
+            let why = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";
+            restarts.for_each(|_| errs.forbidden(container, why));
+        }
     }
 }
 
@@ -249,86 +259,6 @@ fn resources_kept(resources: Cursor<'_>, before: Cursor<'_>, errs: &mut Errors) 
         let place = resources.field(list);
         if before.field(list).map().any(|(name, _)| !place.value().has(name)) {
             errs.forbidden(place, format!("{what} cannot be removed"));
-        }
-    }
-}
-
-/// upstream: ValidatePodStatusUpdate
-pub fn status(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-    annotations(pod, old, errs);
-    let (status, before) = (pod.field("status"), old.field("status"));
-    for condition in status.field("conditions").list() {
-        let (kind, generation) = (condition.field("type"), condition.field("observedGeneration"));
-        if generation.i64() < 0 {
-            errs.invalid(generation, generation.i64(), "must be a non-negative integer");
-        }
-        if !matches!(kind.str(), "PodScheduled" | "Ready" | "Initialized") {
-            errs.invalid_each(kind, kind.str(), names::qualified_name(kind.str()));
-        }
-    }
-    let nominated = status.field("nominatedNodeName");
-    if nominated.value() != before.field("nominatedNodeName").value() && !nominated.is_empty() {
-        named(nominated, names::dns1123_subdomain, errs);
-        if !old.field("spec").field("nodeName").is_empty() {
-            errs.forbidden(nominated, "may not be set on pods that are already bound to a node");
-        }
-    }
-    let generation = status.field("observedGeneration");
-    if generation.i64() < 0 {
-        errs.invalid(generation, generation.i64(), "must be a non-negative integer");
-    }
-    immutable(status.field("qosClass"), before.field("qosClass"), errs);
-    ended_containers(pod, old, errs);
-    addresses(status.field("podIPs"), before.field("podIPs"), errs);
-    let hosts = status.field("hostIPs");
-    let first = hosts.index(0).field("ip");
-    if !hosts.is_empty() && first.str() != status.field("hostIP").str() {
-        errs.invalid(first, first.str(), "must be equal to `hostIP`");
-    }
-    addresses(hosts, before.field("hostIPs"), errs);
-}
-
-/// Addresses of both families, one of each.
-fn addresses(list: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-    let known = Value::List(old.value().items().iter().map(|entry| entry.get("ip").clone()).collect());
-    for entry in list.list() {
-        legacy_ip(entry.at(entry.field("ip").value()), Cursor::root(&known), errs);
-    }
-    let parsed: Vec<IpAddr> = list.list().filter_map(|e| names::parse_ip_sloppy(e.field("ip").str())).collect();
-    let dual = parsed.iter().any(IpAddr::is_ipv4) && parsed.iter().any(IpAddr::is_ipv6);
-    if list.len() > 1 && (!dual || list.len() > 2) {
-        errs.invalid(list, shown(list.value()), "may specify no more than one IP for each IP family");
-    }
-}
-
-/// Containers that ended and are not to start again stay ended.
-/// upstream: ValidateContainerStateTransition
-fn ended_containers(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-    let spec = old.field("spec");
-    let restarts_always = spec.field("restartPolicy").str() == "Always";
-    for (kind, containers) in [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")] {
-        let list = pod.field("status").field(kind);
-        let initial = containers == "initContainers";
-        let own_rule = |name: &str| {
-            let container = spec.field(containers).list().find(|c| c.field("name").str() == name);
-            container.is_some_and(|c| c.field("restartPolicy").exists() || !c.field("restartPolicyRules").is_empty())
-        };
-        if restarts_always && !initial {
-            continue;
-        }
-        for before in old.value().path(&["status", kind]).items() {
-            let name = before.get("name").str_or_empty();
-            let ended = before.path(&["state", "terminated"]);
-            let on_failure = spec.field("restartPolicy").str() != "Never";
-            let failed = ended.get("exitCode").as_i64().unwrap_or(0) != 0;
-            if ended.is_null() || own_rule(name) || (failed && on_failure) || (initial && on_failure) {
-                continue;
-            }
-            for status in list.list().filter(|status| status.field("name").str() == name) {
-                if !status.field("state").field("terminated").exists() {
-                    errs.forbidden(status.field("state"), "may not be transitioned to non-terminated state");
-                }
-            }
         }
     }
 }

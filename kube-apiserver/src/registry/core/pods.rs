@@ -6,8 +6,9 @@ use apimachinery::field::Errors;
 use apimachinery::names;
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::core::pod_spec::disabled::drop_disabled;
 use crate::registry::core::pod_spec::{self, Rules};
-use crate::registry::core::pod_updates;
+use crate::registry::core::{pod_status, pod_updates};
 use crate::registry::ordinary;
 use crate::registry::pod_resources::qos_class;
 use crate::registry::strategy::{DeleteOptions, RequestContext, Strategy};
@@ -21,6 +22,7 @@ impl Strategy for Pods {
     }
 
     fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
+        drop_disabled(&cx.resource, obj, &Value::Null);
         obj.set_path(&["metadata", "generation"], Value::Int(1));
         let mut status = Value::map();
         status.set("phase", "Pending");
@@ -32,7 +34,8 @@ impl Strategy for Pods {
         merge_label_keys(obj);
     }
 
-    fn prepare_update(&self, _cx: &RequestContext, obj: &mut Value, old: &Value) {
+    fn prepare_update(&self, cx: &RequestContext, obj: &mut Value, old: &Value) {
+        drop_disabled(&cx.resource, obj, old);
         obj.set("status", old.get("status").clone());
         bump_generation(obj, old);
     }
@@ -72,7 +75,7 @@ impl Strategy for Pods {
     }
 
     fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        pod_updates::status(obj, old, errs);
+        pod_status::change(obj, old, errs);
     }
 
     fn validate_subresource_update(

@@ -1,8 +1,11 @@
 //! Defaults of the core group: pods and what they are made of, services, volumes, namespaces, nodes.
 //! upstream: pkg/apis/core/v1/defaults.go
 
+use std::sync::LazyLock;
+
 use apimachinery::quantity::Quantity;
 use apimachinery::value::{Key, Map, Value};
+use regex::Regex;
 
 use super::{Entry, fill, set, with};
 use crate::registry::pod_resources::{aggregate, is_huge_page, is_overcommit_allowed, is_pod_level};
@@ -41,11 +44,21 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     ("io.k8s.api.core.v1.ObjectFieldSelector", |o| set(o, "apiVersion", "v1")),
     ("io.k8s.api.core.v1.PersistentVolume", persistent_volume),
     ("io.k8s.api.core.v1.PersistentVolumeClaim", |o| set(o.field_mut("status"), "phase", "Pending")),
+    ("io.k8s.api.core.v1.ContainerStatus", |o| round_up(o, "allocatedResources")),
+    ("io.k8s.api.core.v1.PersistentVolumeClaimStatus", |o| {
+        round_up(o, "capacity");
+        round_up(o, "allocatedResources");
+    }),
+    ("io.k8s.api.core.v1.ResourceQuotaStatus", |o| {
+        round_up(o, "hard");
+        round_up(o, "used");
+    }),
     ("io.k8s.api.core.v1.PersistentVolumeClaimSpec", |o| set(o, "volumeMode", "Filesystem")),
     ("io.k8s.api.core.v1.PersistentVolumeSpec", |o| round_up(o, "capacity")),
     ("io.k8s.api.core.v1.Pod", pod),
     ("io.k8s.api.core.v1.PodSpec", pod_spec),
     ("io.k8s.api.core.v1.PodStatus", |o| {
+        round_up(o, "allocatedResources");
         first_of_list(o, "podIP", "podIPs", |one| Value::from([(Key::Static("ip"), one)]));
     }),
     ("io.k8s.api.core.v1.Probe", probe),
@@ -80,16 +93,25 @@ fn pull_policy(image: &str) -> &'static str {
 /// The tag of an image reference; "latest" where neither a tag nor a digest is given, "" where only a digest is.
 /// upstream: pkg/util/parsers/parsers.go, which drops what it cannot parse
 fn image_tag(image: &str) -> &str {
-    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
-    let last = name.rsplit('/').next().unwrap_or(name);
-    match last.split_once(':') {
-        Some((_, tag)) => tag,
-        None if digest.is_some() || image.is_empty() || image.bytes().any(|b| b.is_ascii_uppercase() || b == b' ') => {
-            ""
-        }
-        None => "latest",
+    let Some(parts) = IMAGE.captures(image) else { return "" };
+    match (parts.name("tag"), parts.name("digest")) {
+        (Some(tag), _) => tag.as_str(),
+        (None, Some(_)) => "",
+        (None, None) => "latest",
     }
 }
+
+/// An image reference: a domain, path components, a tag, a digest.
+/// upstream: github.com/distribution/reference
+static IMAGE: LazyLock<Regex> = LazyLock::new(|| {
+    let label = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
+    let domain = format!(r"(?:{label}(?:\.{label})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?");
+    let component = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+    let digest = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
+    let tag = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
+    let whole = format!("^(?:{domain}/)?{component}(?:/{component})*(?::(?P<tag>{tag}))?(?:@(?P<digest>{digest}))?$");
+    Regex::new(&whole).expect("a pattern of our own")
+});
 
 fn container(container: &mut Value) {
     let policy = pull_policy(container.get("image").str_or_empty());
@@ -346,8 +368,14 @@ mod tests {
             ("nginx:1", "1"),
             ("example.com:5000/a/b", "latest"),
             ("example.com:5000/a/b:v1", "v1"),
+            ("nginx@sha256:0123456789abcdef0123456789abcdef", ""),
+            ("nginx:v1@sha256:0123456789abcdef0123456789abcdef", "v1"),
             ("nginx@sha256:0123", ""),
-            ("nginx:v1@sha256:0123", "v1"),
+            ("localhost/a_b.c-d:v1", "v1"),
+            ("http://x", ""),
+            ("Nginx", ""),
+            ("a b", ""),
+            ("", ""),
         ];
         for (image, tag) in cases {
             assert_eq!(image_tag(image), tag, "{image}");

@@ -159,6 +159,21 @@ fn of_shape(value: &Value, shape: &Shape) -> String {
     }
 }
 
+/// JSON that is kept as it came, without the space between its parts.
+pub fn shown_raw(value: &Value) -> BadValue {
+    let json = json_value(value);
+    let mut out = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for c in json.chars() {
+        if in_string || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        in_string ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+    }
+    BadValue::json(out)
+}
+
 /// JSON text with one space of indentation for each level, as Go's json.MarshalIndent writes it.
 fn indented(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);

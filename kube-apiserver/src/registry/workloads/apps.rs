@@ -2,6 +2,7 @@
 //! upstream: pkg/apis/apps/validation/validation.go, pkg/registry/apps/{deployment,replicaset,controllerrevision}
 
 use apimachinery::field::Errors;
+use apimachinery::names;
 use apimachinery::value::{Cursor, Value};
 
 use super::rolling::{amount, int_or_percent, not_all};
@@ -9,10 +10,10 @@ use super::{
     at_most, collisions, counters, creation_warnings, keep_spec, required_selector, selected_template, update_warnings,
 };
 use crate::registry::core::pod_spec::Rules;
-use crate::registry::internal_json::{LABEL_SELECTOR, immutable_struct, shown_struct};
+use crate::registry::internal_json::{LABEL_SELECTOR, immutable_struct, shown_raw, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{immutable, not_negative};
+use crate::registry::validation::{metadata, not_negative};
 
 /// The strategy of ControllerRevisions.
 pub struct ControllerRevisions;
@@ -194,7 +195,11 @@ impl Strategy for ControllerRevisions {
     }
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata(obj.field("metadata"), true, names::dns1123_subdomain, errs);
         not_negative(obj.field("revision"), errs);
-        immutable(obj.field("data"), old.field("data"), errs);
+        let data = obj.field("data");
+        if data.value() != old.field("data").value() {
+            errs.invalid(data, shown_raw(data.value()), apimachinery::object_meta::IMMUTABLE);
+        }
     }
 }

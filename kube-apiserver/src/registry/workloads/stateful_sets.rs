@@ -14,11 +14,12 @@ use super::{
     at_most, collisions, counters, keep_spec, matching_labels, required_selector, runs_for_ever, template_warnings,
     update_warnings,
 };
+use crate::registry::core::claims::claim_spec_warnings;
 use crate::registry::core::pod_spec::{self, Rules};
-use crate::registry::internal_json::shown_struct;
+use crate::registry::internal_json::{shown_selector, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
-use crate::registry::validation::{none_or_named, not_negative, one_of, shown};
+use crate::registry::validation::{none_or_named, not_negative, one_of};
 
 /// The strategy of StatefulSets.
 pub struct StatefulSets;
@@ -43,6 +44,15 @@ impl Strategy for StatefulSets {
 
     fn name_rule(&self) -> NameRule {
         NameRule::Dns1123Label
+    }
+
+    /// Claims are stored without saying what they are.
+    fn decorate(&self, obj: &mut Value) {
+        name_claims(obj);
+    }
+
+    fn decorates(&self) -> bool {
+        true
     }
 
     fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
@@ -121,6 +131,10 @@ impl Strategy for StatefulSets {
     fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
         let spec = obj.field("spec");
         let mut warnings = template_warnings(spec.field("template"), Cursor::default());
+        for claim in spec.field("volumeClaimTemplates").list() {
+            // Upstream leaves the step to the spec out of these paths, and gives it a capital in those of changes.
+            warnings.extend(claim_spec_warnings(claim.at(claim.field("spec").value())));
+        }
         warnings.extend(history_warning(spec));
         warnings
     }
@@ -177,7 +191,7 @@ fn stateful_set(spec: Cursor<'_>, rules: Rules, leniency: Leniency, errs: &mut E
     let (selector, template) = (spec.field("selector"), spec.field("template"));
     required_selector(selector, "statefulset", errs);
     match Selector::from_value(selector.value()) {
-        Err(_) => errs.invalid(selector, shown(selector.value()), ""),
+        Err(_) => errs.invalid(selector, shown_selector(selector), ""),
         Ok(parsed) => {
             let filled = filled_template(spec);
             selected_template(template.at(&filled), &parsed, rules, leniency, errs);

@@ -5,6 +5,7 @@ mod affinity;
 mod annotations;
 mod claim_template;
 mod containers;
+pub mod disabled;
 mod env;
 pub mod mounts;
 mod network;
@@ -55,6 +56,7 @@ pub struct Rules {
     devices_in_user_namespace: bool,
     host_network_in_user_namespace: bool,
     compared_tolerations: bool,
+    any_selinux_policy: bool,
 }
 
 impl Rules {
@@ -106,6 +108,7 @@ impl Rules {
             devices_in_user_namespace: user_namespace
                 && all_containers(spec).any(|c| !c.field("volumeDevices").is_empty()),
             host_network_in_user_namespace: user_namespace && spec.field("hostNetwork").bool(),
+            any_selinux_policy: spec.field("securityContext").field("seLinuxChangePolicy").exists(),
             compared_tolerations: tolerations.list().any(|t| matches!(t.field("operator").str(), "Lt" | "Gt")),
             ..self
         }

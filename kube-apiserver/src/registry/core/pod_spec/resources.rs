@@ -123,13 +123,23 @@ pub(super) fn has_broken_huge_pages(spec: Cursor<'_>) -> bool {
 
 type NameCheck = fn(Cursor<'_>, &str, &mut Errors);
 
+/// What else to check of an entry of a list: its name and quantity.
+type Relation<'a> = &'a dyn Fn(&str, &Quantity, &mut Errors);
+
 /// One list of resources; says whether there are huge pages, and processors or memory, in it.
-fn list(list: Cursor<'_>, check: NameCheck, broken_huge_pages: bool, errs: &mut Errors) -> (bool, bool) {
+fn list(
+    list: Cursor<'_>,
+    check: NameCheck,
+    relation: Relation<'_>,
+    broken_huge_pages: bool,
+    errs: &mut Errors,
+) -> (bool, bool) {
     let (mut huge, mut compute) = (false, false);
     for (name, entry) in list.map() {
         let (place, quantity) = (list.key(name), quantity_of(entry));
         check(place, name, errs);
         quantity_value(place, name, &quantity, errs);
+        relation(name, &quantity, errs);
         if is_huge_page(name) {
             huge = true;
             if !broken_huge_pages && !is_divisible(name, &quantity) {
@@ -151,26 +161,30 @@ fn requirements(
     errs: &mut Errors,
 ) {
     let (limits, requests) = (place.field("limits"), place.field("requests"));
-    let (limit_huge, limit_compute) = list(limits, check, broken_huge_pages, errs);
-    let (request_huge, request_compute) = list(requests, check, broken_huge_pages, errs);
-    for (name, entry) in requests.map() {
-        let (quantity, limit) = (quantity_of(entry), limits.field(name));
-        let over = |relation: &str| format!("must be {relation} {name} limit of {}", quantity_of(limit));
-        if limit.exists() {
-            let most = quantity_of(limit);
-            if quantity != most && !is_overcommit_allowed(name) {
-                errs.invalid(requests, quantity.to_string(), over("equal to"));
-            } else if quantity > most {
-                errs.invalid(requests, quantity.to_string(), over("less than or equal to"));
-            }
-        } else if !is_overcommit_allowed(name) {
-            errs.required(limits, "Limit must be set for non overcommitable resources");
-        }
-    }
+    let (limit_huge, limit_compute) = list(limits, check, &|_, _, _| {}, broken_huge_pages, errs);
+    let within = |name: &str, quantity: &Quantity, errs: &mut Errors| within_limit(place, name, quantity, errs);
+    let (request_huge, request_compute) = list(requests, check, &within, broken_huge_pages, errs);
     if (limit_huge || request_huge) && !limit_compute && !request_compute {
         errs.forbidden(place, "HugePages require cpu or memory");
     }
     claim_names(place.field("claims"), claims, errs);
+}
+
+/// A request and its limit.
+fn within_limit(place: Cursor<'_>, name: &str, quantity: &Quantity, errs: &mut Errors) {
+    let (limits, requests) = (place.field("limits"), place.field("requests"));
+    let limit = limits.field(name);
+    let over = |relation: &str| format!("must be {relation} {name} limit of {}", quantity_of(limit));
+    if limit.exists() {
+        let most = quantity_of(limit);
+        if *quantity != most && !is_overcommit_allowed(name) {
+            errs.invalid(requests, quantity.to_string(), over("equal to"));
+        } else if *quantity > most {
+            errs.invalid(requests, quantity.to_string(), over("less than or equal to"));
+        }
+    } else if !is_overcommit_allowed(name) {
+        errs.required(limits, "Limit must be set for non overcommitable resources");
+    }
 }
 
 /// Resources of one container.
@@ -189,7 +203,7 @@ pub(super) fn overhead(scope: &Scope<'_>, errs: &mut Errors) {
     let place = scope.spec.field("overhead");
     // Upstream checks them as limits, and tells the paths as such.
     let limits = place.field("limits").at(place.value());
-    let (huge, compute) = list(limits, container_resource_name, scope.rules.broken_huge_pages, errs);
+    let (huge, compute) = list(limits, container_resource_name, &|_, _, _| {}, scope.rules.broken_huge_pages, errs);
     if huge && !compute {
         errs.forbidden(place, "HugePages require cpu or memory");
     }
@@ -254,7 +268,7 @@ fn claim_names(claims: Cursor<'_>, known: &BTreeSet<&str>, errs: &mut Errors) {
             }
             seen.insert(key);
         }
-        if !known.contains(name) {
+        if !name.is_empty() && !known.contains(name) {
             let list: Vec<&str> = known.iter().copied().collect();
             let mut error = apimachinery::field::Error::not_found(claim, name);
             error.detail = match list.is_empty() {

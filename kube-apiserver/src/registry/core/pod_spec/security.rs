@@ -41,7 +41,8 @@ pub(super) fn pod(scope: &Scope<'_>, errs: &mut Errors) {
     windows::options(context.field("windowsOptions"), errs);
     app_armor(context.field("appArmorProfile"), errs);
     none_or_one_of(context.field("supplementalGroupsPolicy"), &["Merge", "Strict"], errs);
-    none_or_one_of(context.field("seLinuxChangePolicy"), &["MountOption", "Recursive"], errs);
+    let policies: &[&str] = if scope.rules.any_selinux_policy { &["MountOption", "Recursive"] } else { &["Recursive"] };
+    none_or_one_of(context.field("seLinuxChangePolicy"), policies, errs);
 }
 
 /// upstream: validateSysctls
