@@ -1,7 +1,9 @@
 //! Kubernetes API machinery: the API as tables, values, codecs, patches. It never does IO, reads no clock and logs nothing.
 
 pub mod codec;
+pub mod dump;
 pub mod field;
+pub mod hash;
 pub mod meta;
 pub mod names;
 pub mod object_meta;

@@ -81,17 +81,6 @@ pub(crate) fn message_of(error: &kube::Error) -> String {
     }
 }
 
-/// FNV-1a, 32 bits.
-pub(crate) fn fnv32a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
-
-/// Replaces the digits of a number by letters that form no words (upstream: util/rand.SafeEncodeString).
-pub(crate) fn safe_encode(text: &str) -> String {
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    text.bytes().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,12 +98,5 @@ mod tests {
         ] {
             assert_eq!(scaled(value.as_ref(), total, up), expected, "{value:?}");
         }
-    }
-
-    #[test]
-    fn hashes() {
-        assert_eq!(fnv32a(b""), 0x811c_9dc5);
-        assert_eq!(fnv32a(b"a"), 0xe40c_292c);
-        assert_eq!(safe_encode("0123456789"), "456789bcdf");
     }
 }

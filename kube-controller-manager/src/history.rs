@@ -2,38 +2,45 @@
 
 use std::sync::Arc;
 
+use apimachinery::codec::json;
+use apimachinery::value::to_value;
 use component_base::informer::Object as _;
 use component_base::{ObjectKey, Reader};
+use k8s_openapi::Resource as _;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use kube::api::{Api, PostParams};
-use serde_json::{Value, json};
+use kube::Resource as _;
+use kube::api::{Api, PostParams, Request};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::api;
 use crate::context::Context;
 use crate::pods::control::Owner;
 use crate::runner::{Doing as _, ReconcileError};
+use crate::templates;
 use crate::writes::Writes;
 
 /// Label of pods and revisions with the hash of their template.
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
 
+/// What the name of a new revision is made of.
+#[derive(Clone, Copy)]
+pub(crate) enum Naming {
+    /// The hash of the template, as daemon sets have it.
+    Template,
+    /// The hash of what the revision keeps, as stateful sets have it.
+    Patch,
+}
+
 /// Revisions of one kind of owner.
 pub(crate) struct History {
     context: Context,
+    naming: Naming,
     revisions: Reader<ControllerRevision>,
     writes: Arc<Writes>,
-}
-
-/// A template as it is kept: a patch that replaces the owner's.
-pub(crate) fn data_of(template: &PodTemplateSpec) -> Value {
-    let mut template = serde_json::to_value(template).unwrap_or_default();
-    if let Some(map) = template.as_object_mut() {
-        map.insert("$patch".to_owned(), "replace".into());
-    }
-    json!({ "spec": { "template": template } })
 }
 
 /// The template that a revision keeps.
@@ -49,12 +56,12 @@ pub(crate) fn hash_of(revision: &ControllerRevision) -> &str {
 }
 
 impl History {
-    pub(crate) fn new(context: &Context, writes: Arc<Writes>) -> Self {
+    pub(crate) fn new(context: &Context, naming: Naming, writes: Arc<Writes>) -> Self {
         let revisions = context.informers.reader::<ControllerRevision>();
         revisions.add_index("owner", |revision| {
             api::controller_of(&revision.metadata).map(|owner| owner.uid.clone()).into_iter().collect()
         });
-        Self { context: context.clone(), revisions, writes }
+        Self { context: context.clone(), naming, revisions, writes }
     }
 
     pub(crate) fn reader(&self) -> &Reader<ControllerRevision> {
@@ -81,7 +88,8 @@ impl History {
         template: &PodTemplateSpec,
         collisions: &mut Option<i32>,
     ) -> Result<Arc<ControllerRevision>, ReconcileError> {
-        let data = data_of(template);
+        let patch = templates::patch(template);
+        let data: serde_json::Value = serde_json::from_str(&patch).unwrap_or_default();
         let all = self.of(owner.uid());
         let last = all.last().map_or(0, |revision| revision.revision);
         if let Some(known) = all.iter().rev().find(|revision| revision.data.as_ref().is_some_and(|kept| kept.0 == data))
@@ -93,8 +101,8 @@ impl History {
             };
         }
         loop {
-            let made = self.make(owner, template, data.clone(), last + 1, *collisions);
-            match self.api(owner.namespace()).create(&PostParams::default(), &made).await {
+            let made = self.make(owner, template, &patch, last + 1, *collisions);
+            match self.send(&made, Sending::New).await {
                 Ok(written) => {
                     self.writes.wrote(key, &self.revisions, &written);
                     return Ok(Arc::new(written));
@@ -119,15 +127,14 @@ impl History {
         &self,
         owner: &K,
         template: &PodTemplateSpec,
-        data: Value,
+        patch: &str,
         revision: i64,
         collisions: Option<i32>,
     ) -> ControllerRevision {
-        let mut bytes = data.to_string().into_bytes();
-        if let Some(collisions) = collisions {
-            bytes.extend_from_slice(collisions.to_string().as_bytes());
-        }
-        let hash = api::safe_encode(&api::fnv32a(&bytes).to_string());
+        let hash = match self.naming {
+            Naming::Template => templates::hash(template, collisions),
+            Naming::Patch => templates::patch_hash(patch, collisions.unwrap_or(0)),
+        };
         let mut labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
         labels.insert(HASH_LABEL.to_owned(), hash.clone());
         ControllerRevision {
@@ -139,9 +146,22 @@ impl History {
                 owner_references: Some(vec![api::controller_reference(owner)]),
                 ..ObjectMeta::default()
             },
-            data: Some(RawExtension(data)),
+            data: Some(RawExtension(serde_json::from_str(patch).unwrap_or_default())),
             revision,
         }
+    }
+
+    /// Creates or replaces a revision. What it keeps goes out in the very bytes that upstream writes, since upstream compares
+    /// bytes.
+    async fn send(&self, revision: &ControllerRevision, sending: Sending) -> Result<ControllerRevision, kube::Error> {
+        let url = ControllerRevision::url_path(&(), Some(revision.namespace()));
+        let requests = Request::new(url);
+        let body = body_of(revision)?;
+        let request = match sending {
+            Sending::New => requests.create(&PostParams::default(), body),
+            Sending::Change => requests.replace(revision.name(), &PostParams::default(), body),
+        };
+        self.context.client.request(request.map_err(kube::Error::BuildRequest)?).await
     }
 
     async fn move_to_front(
@@ -151,7 +171,7 @@ impl History {
         revision: i64,
     ) -> Result<Arc<ControllerRevision>, ReconcileError> {
         let moved = ControllerRevision { revision, ..known.clone() };
-        let written = self.api(known.namespace()).replace(known.name(), &PostParams::default(), &moved).await;
+        let written = self.send(&moved, Sending::Change).await;
         let written = written.doing(|| "cannot update a revision".to_owned())?;
         self.writes.wrote(key, &self.revisions, &written);
         Ok(Arc::new(written))
@@ -177,4 +197,31 @@ impl History {
         }
         Ok(())
     }
+}
+
+/// Whether a revision is new.
+enum Sending {
+    New,
+    Change,
+}
+
+fn body_of(revision: &ControllerRevision) -> Result<Vec<u8>, kube::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: &'a ObjectMeta,
+        data: Option<Box<RawValue>>,
+        revision: i64,
+    }
+    let data = revision.data.as_ref().map(|data| to_value(&data.0).map(|value| json::to_string(&value)));
+    let body = Body {
+        api_version: ControllerRevision::API_VERSION,
+        kind: ControllerRevision::KIND,
+        metadata: &revision.metadata,
+        data: data.and_then(Result::ok).and_then(|text| RawValue::from_string(text).ok()),
+        revision: revision.revision,
+    };
+    serde_json::to_vec(&body).map_err(kube::Error::SerdeError)
 }

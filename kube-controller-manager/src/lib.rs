@@ -14,6 +14,7 @@ mod runner;
 mod selector;
 mod services;
 mod serving;
+mod templates;
 mod writes;
 
 pub use app::main;

@@ -61,6 +61,18 @@ impl Decimal {
         (&self.digits, self.exponent)
     }
 
+    /// As Go prints a big decimal that was rounded to a multiple of `10^exponent`.
+    pub(super) fn go_fields(&self, exponent: i32) -> String {
+        let words = words(&self.aligned(exponent));
+        let words: Vec<String> = words.iter().map(u64::to_string).collect();
+        format!(
+            "{{unscaled:(big.Int){{neg:(bool){} abs:(big.nat)[{}]}} scale:(inf.Scale){}}}",
+            self.negative,
+            words.join(" "),
+            -exponent
+        )
+    }
+
     fn cmp_abs(&self, other: &Decimal) -> Ordering {
         match (self.is_zero(), other.is_zero()) {
             (true, true) => return Ordering::Equal,
@@ -161,6 +173,26 @@ impl Decimal {
         let sign = if self.negative { "-" } else { "" };
         format!("{sign}{}e{}", digits_text(&self.digits), self.exponent)
     }
+}
+
+/// A whole number in words of 64 bits, the lowest first.
+fn words(digits: &[u8]) -> Vec<u64> {
+    let mut words: Vec<u64> = Vec::new();
+    for digit in digits {
+        let mut carry = u128::from(*digit);
+        for word in &mut words {
+            carry += u128::from(*word) * 10;
+            #[expect(clippy::cast_possible_truncation, reason = "the rest is carried")]
+            let low = carry as u64;
+            *word = low;
+            carry >>= 64;
+        }
+        if carry > 0 {
+            #[expect(clippy::cast_possible_truncation, reason = "a digit's carry is below 10")]
+            words.push(carry as u64);
+        }
+    }
+    words
 }
 
 /// Digits as text; "0" if there are none.

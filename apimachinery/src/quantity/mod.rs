@@ -119,6 +119,24 @@ fn is_fast(parts: &Scanned<'_>, exponent: i32, format: Format) -> bool {
     }
 }
 
+/// The digits and the power of ten by which upstream holds a number, if 64 bits are enough for it.
+fn fast_parts(text: &str) -> Option<(i64, i32)> {
+    let parts = scan(text).ok()?;
+    let (exponent, format) = interpret(parts.suffix)?;
+    if text == "0" {
+        return Some((0, 0));
+    }
+    if !is_fast(&parts, exponent, format) {
+        return None;
+    }
+    let (factor, scale) = match format {
+        Format::BinarySi => (1i64 << exponent, 0),
+        _ => (1, exponent - parts.fraction.len() as i32),
+    };
+    let value = format!("{}{}", parts.integer, parts.fraction).parse::<i64>().ok()?.checked_mul(factor)?;
+    Some((if parts.negative { -value } else { value }, scale))
+}
+
 impl Quantity {
     /// Reads a quantity.
     ///
@@ -154,6 +172,28 @@ impl Quantity {
             }
         }
         Quantity { amount: if negative { amount.negate() } else { amount }, format, text: None }
+    }
+
+    /// The fields of the number that upstream reads from `text`, as Go prints them (see [`crate::dump`]): what is small enough is
+    /// held in 64 bits. Text that is no quantity gives those of zero.
+    pub(crate) fn go_fields(text: &str) -> String {
+        let quantity = Quantity::parse(text).unwrap_or_default();
+        let kept = quantity.text.as_deref().unwrap_or_default();
+        let format = match quantity.format {
+            Format::DecimalSi => "DecimalSI",
+            Format::BinarySi => "BinarySI",
+            Format::DecimalExponent => "DecimalExponent",
+        };
+        let (small, big) = match fast_parts(text) {
+            Some(parts) => (parts, None),
+            None => ((0, 0), Some(quantity.amount.go_fields(NANO))),
+        };
+        let big = big.map_or_else(|| "(*inf.Dec)<nil>".to_owned(), |fields| format!("(*inf.Dec){fields}"));
+        format!(
+            "{{i:(resource.int64Amount){{value:(int64){} scale:(resource.Scale){}}} d:(resource.infDecAmount){{Dec:{big}}} \
+             s:(string){kept} Format:(resource.Format){format}}}",
+            small.0, small.1
+        )
     }
 
     /// `value` units.

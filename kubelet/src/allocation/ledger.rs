@@ -12,7 +12,6 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::labels::fnv1a_32;
 
 /// A ledger that cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +72,7 @@ struct Checkpoint {
 
 /// Upstream hashes the text as its debugging printer shows it.
 fn checksum(data: &str) -> u64 {
-    u64::from(fnv1a_32(format!("(string){data}").as_bytes()))
+    u64::from(apimachinery::hash::fnv32a(format!("(string){data}").as_bytes()))
 }
 
 /// Resources by UID of the pod.

@@ -95,12 +95,7 @@ pub fn container_hash(name: &str, image: &str) -> u64 {
     let json = json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e");
     let bytes: Vec<String> = json.bytes().map(|byte| byte.to_string()).collect();
     let printed = format!("([]uint8)[{}]", bytes.join(" "));
-    u64::from(fnv1a_32(printed.as_bytes()))
-}
-
-/// FNV-1a of 32 bits.
-pub fn fnv1a_32(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    u64::from(apimachinery::hash::fnv32a(printed.as_bytes()))
 }
 
 /// What a kubelet wrote on a container when it made it.

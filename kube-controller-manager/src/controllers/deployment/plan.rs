@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use apimachinery::names::DNS1123_SUBDOMAIN_MAX;
 use component_base::informer::Object as _;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet, ReplicaSetSpec};
@@ -12,7 +13,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{annotations, rollout, status};
-use crate::api;
+use crate::{api, templates};
 use rollout::{replicas, total, wanted};
 
 pub(super) const HASH_LABEL: &str = "pod-template-hash";
@@ -211,7 +212,7 @@ impl<'a> Step<'a> {
         let deployment = &self.deployment;
         let spec = deployment.spec.clone().unwrap_or_default();
         let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
-        let hash = template_hash(&spec.template, collisions);
+        let hash = templates::hash(&spec.template, collisions);
         let mut template = spec.template;
         let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
         labels.insert(HASH_LABEL.to_owned(), hash.clone());
@@ -220,7 +221,7 @@ impl<'a> Step<'a> {
         selector.match_labels.get_or_insert_default().insert(HASH_LABEL.to_owned(), hash.clone());
         let mut set = ReplicaSet {
             metadata: ObjectMeta {
-                name: Some(format!("{}-{hash}", deployment.name())),
+                name: Some(set_name(deployment.name(), &hash)),
                 namespace: deployment.metadata.namespace.clone(),
                 labels: Some(labels),
                 owner_references: Some(vec![api::controller_reference(deployment)]),
@@ -427,12 +428,10 @@ pub(super) fn normalized(template: &PodTemplateSpec) -> PodTemplateSpec {
     PodTemplateSpec { metadata, ..template }
 }
 
-/// A stable hash of a template; the collision count makes another one of the same template.
-pub(super) fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
-    // Object keys are sorted, so equal templates give equal text.
-    let mut bytes = serde_json::to_value(template).map(|value| value.to_string()).unwrap_or_default().into_bytes();
-    if let Some(collisions) = collisions {
-        bytes.extend_from_slice(&collisions.to_le_bytes());
-    }
-    api::safe_encode(&api::fnv32a(&bytes).to_string())
+/// The name of the replica set with a hash, cut to what fits.
+/// upstream: generateReplicaSetName
+fn set_name(deployment: &str, hash: &str) -> String {
+    let fits = DNS1123_SUBDOMAIN_MAX - hash.len() - 1;
+    let cut = if deployment.len() > fits { &deployment[..fits] } else { deployment };
+    format!("{cut}-{hash}")
 }
