@@ -6,6 +6,7 @@
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod error;
 pub mod events;
 pub mod flags;

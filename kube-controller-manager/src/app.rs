@@ -1,17 +1,15 @@
 //! Start and end of the daemon: flags, logs, client, serving, leader election, controllers.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use component_base::client::{ClientConfig, ClientError, ServiceAccountClients};
+use component_base::daemon;
 use component_base::events::Recorder;
 use component_base::lease::{LeaderElector, LeaseConfig};
-use component_base::logs::LogError;
-use component_base::serving::HealthChecks;
-use component_base::tls::TlsError;
-use component_base::{Chain, Flags, Informers, Shutdown};
+use component_base::serving::{HealthChecks, SECURE_SERVING_FLAGS, ServingError};
+use component_base::{Flags, Informers, Shutdown};
 use tracing::{error, info};
 
 use crate::context::{Identities, Shared};
@@ -19,18 +17,8 @@ use crate::controllers::{self, StartError};
 
 const DAEMON: &str = "kube-controller-manager";
 
-/// Flags that do something in this build.
+/// Flags that do something in this build, besides those of serving.
 const ACTING_FLAGS: &[&str] = &[
-    "authentication-kubeconfig",
-    "authentication-skip-lookup",
-    "authentication-token-webhook-cache-ttl",
-    "authorization-always-allow-paths",
-    "authorization-kubeconfig",
-    "authorization-webhook-cache-authorized-ttl",
-    "authorization-webhook-cache-unauthorized-ttl",
-    "bind-address",
-    "cert-dir",
-    "client-ca-file",
     "cluster-signing-cert-file",
     "cluster-signing-duration",
     "cluster-signing-key-file",
@@ -57,7 +45,6 @@ const ACTING_FLAGS: &[&str] = &[
     "concurrent-statefulset-syncs",
     "concurrent-ttl-after-finished-syncs",
     "controllers",
-    "disable-http2-serving",
     "enable-garbage-collector",
     "feature-gates",
     "kube-api-burst",
@@ -78,12 +65,8 @@ const ACTING_FLAGS: &[&str] = &[
     "node-startup-grace-period",
     "resource-quota-sync-period",
     "root-ca-file",
-    "secure-port",
     "service-account-private-key-file",
     "terminated-pod-gc-threshold",
-    "tls-cert-file",
-    "tls-min-version",
-    "tls-private-key-file",
     "use-service-account-credentials",
     "large-cluster-size-threshold",
     "secondary-node-eviction-rate",
@@ -95,9 +78,9 @@ const ACTING_FLAGS: &[&str] = &[
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppError {
-    /// Logging.
+    /// The start, before anything runs.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Start(#[from] daemon::StartError),
     /// Feature gates.
     #[error("invalid argument for \"--feature-gates\" flag")]
     Gates(#[from] component_base::flags::GateError),
@@ -107,21 +90,9 @@ pub(crate) enum AppError {
     /// The API client.
     #[error("cannot make a client")]
     Client(#[source] ClientError),
-    /// Serving certificates or the client CA.
-    #[error("cannot set up serving")]
-    Tls(#[source] TlsError),
-    /// The port.
-    #[error("failed to listen on {address}")]
-    Bind {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Signal handlers or the runtime.
-    #[error("cannot set up the process")]
-    Process(#[source] std::io::Error),
+    /// The HTTPS server.
+    #[error("cannot serve")]
+    Serving(#[source] ServingError),
     /// A controller.
     #[error("failed to start {0}")]
     Controller(&'static str, #[source] StartError),
@@ -133,35 +104,23 @@ pub(crate) enum AppError {
 /// Runs the daemon until a signal; the process' exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    component_base::tls::install_provider();
-    let flags = Flags::from_env(DAEMON, include_str!("flags.tsv"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let result = runtime.map_err(AppError::Process).and_then(|runtime| runtime.block_on(run(flags)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(err = %Chain(&error), "Command failed");
-            eprintln!("Error: {}", Chain(&error));
-            ExitCode::FAILURE
-        }
-    }
+    daemon::main(DAEMON, include_str!("flags.tsv"), |flags| daemon::runtime()?.block_on(run(flags.clone())))
 }
 
 async fn run(flags: Flags) -> Result<(), AppError> {
-    component_base::logs::init(&flags)?;
     let gates = flags.feature_gates()?;
     if let Some(name) = controllers::unknown_names(flags.list("controllers")).first() {
         return Err(AppError::UnknownController(name.clone()));
     }
     info!(version = component_base::version::GIT_VERSION, "Starting");
-    flags.acts(ACTING_FLAGS);
-    let stop = Shutdown::on_signals().map_err(AppError::Process)?;
+    flags.acts(&[ACTING_FLAGS, SECURE_SERVING_FLAGS].concat());
+    let stop = daemon::stop_on_signals()?;
     let config = ClientConfig::load(flags.str("kubeconfig"), flags.str("master"))
         .map_err(AppError::Client)?
         .daemon(DAEMON)
         .limits(flags.float("kube-api-qps") as f32, u32::try_from(flags.int("kube-api-burst")).unwrap_or(0));
     let health = HealthChecks::new();
-    crate::serving::start(&flags, Arc::clone(&health), &stop).await?;
+    crate::serving::start(&flags, Arc::clone(&health), &stop).await.map_err(AppError::Serving)?;
 
     if !flags.bool("leader-elect") {
         let shared = Arc::new(shared(flags, gates, &config, health, stop.clone())?);

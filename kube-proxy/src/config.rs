@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use component_base::Flags;
 use component_base::config::ConfigError;
+use component_base::daemon::Configuration;
 use component_base::flags::{format_duration, parse_duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -308,9 +309,10 @@ impl Config {
     pub fn cluster_cidrs(&self) -> Vec<IpNet> {
         self.cluster_cidr.split(',').filter_map(|net| net.trim().parse().ok()).collect()
     }
+}
 
-    /// What is wrong; empty when nothing is.
-    pub fn problems(&self) -> Vec<String> {
+impl Configuration for Config {
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |bad: bool, text: String| {
             if bad {
@@ -385,8 +387,7 @@ impl Config {
         problems
     }
 
-    /// The configuration as /configz and --write-config-to show it.
-    pub fn to_value(&self) -> serde_json::Value {
+    fn to_value(&self) -> serde_json::Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         value["apiVersion"] = API_VERSIONS[0].into();
         value["kind"] = KIND.into();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use component_base::client::{ClientConfig, ClientError};
-use component_base::config::ConfigError;
+use component_base::daemon::{self, Configuration as _, StartError};
 use component_base::events::{EventType, Recorder};
 use component_base::informer::{Event, Informers, ObjectKey, Options, Reader};
 use component_base::serving::{self, HealthChecks, Router};
@@ -32,18 +32,9 @@ use crate::tracker::Tracker;
 /// The proxy cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The runtime cannot be built.
-    #[error("cannot start the async runtime")]
-    Runtime(#[source] std::io::Error),
-    /// The configuration file cannot be used.
-    #[error("failed to load the configuration")]
-    Config(#[source] ConfigError),
-    /// The configuration is invalid.
-    #[error("invalid configuration: {}", .0.join("; "))]
-    Invalid(Vec<String>),
-    /// The effective configuration cannot be written.
-    #[error("cannot write the configuration to {0:?}")]
-    Write(String, #[source] std::io::Error),
+    /// The start, before anything runs.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The API server cannot be addressed.
     #[error("cannot make an API client")]
     Client(#[source] ClientError),
@@ -66,21 +57,8 @@ pub enum RunError {
 /// # Errors
 /// See [`RunError`].
 pub fn run(flags: &Flags) -> Result<(), RunError> {
-    let config = options::configuration(flags).map_err(RunError::Config)?;
-    let problems = config.problems();
-    if !problems.is_empty() {
-        return Err(RunError::Invalid(problems));
-    }
-    let write_to = flags.str("write-config-to");
-    if !write_to.is_empty() {
-        let text = serde_json::to_string_pretty(&config.to_value()).unwrap_or_default();
-        return std::fs::write(Path::new(write_to), text + "\n").map_err(|e| RunError::Write(write_to.to_owned(), e));
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(RunError::Runtime)?;
+    let Some(config) = daemon::configured(flags, options::configuration(flags))? else { return Ok(()) };
+    let runtime = daemon::runtime()?;
     if flags.bool("cleanup") {
         return runtime.block_on(clean_up());
     }
@@ -98,7 +76,7 @@ fn mode(config: &Config) -> Mode {
 }
 
 async fn run_until_stopped(flags: &Flags, config: Config) -> Result<(), RunError> {
-    let stop = Shutdown::on_signals().map_err(RunError::Runtime)?;
+    let stop = daemon::stop_on_signals()?;
     info!(version = component_base::version::GIT_VERSION, mode = config.mode, "Starting kube-proxy");
     adjust_oom_score(config.oom_score_adj.unwrap_or(0));
     let client = connect(flags, &config)?;

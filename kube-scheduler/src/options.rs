@@ -6,28 +6,18 @@ use std::path::Path;
 use component_base::Flags;
 use component_base::config::ConfigError;
 use component_base::flags::format_duration;
+use component_base::serving::SECURE_SERVING_FLAGS;
 
 use crate::config::{self, KubeSchedulerConfiguration};
 
 /// The flag table.
 pub const FLAGS: &str = include_str!("flags.tsv");
 
-/// Flags that act in this build.
+/// Flags that act in this build, besides those of serving.
 const ACTING: &[&str] = &[
-    "authentication-kubeconfig",
-    "authentication-skip-lookup",
-    "authentication-token-webhook-cache-ttl",
     "authentication-tolerate-lookup-failure",
-    "authorization-always-allow-paths",
-    "authorization-kubeconfig",
-    "authorization-webhook-cache-authorized-ttl",
-    "authorization-webhook-cache-unauthorized-ttl",
-    "bind-address",
-    "cert-dir",
-    "client-ca-file",
     "config",
     "contention-profiling",
-    "disable-http2-serving",
     "emulated-version",
     "feature-gates",
     "kube-api-burst",
@@ -46,15 +36,6 @@ const ACTING: &[&str] = &[
     "master",
     "pod-max-in-unschedulable-pods-duration",
     "profiling",
-    "requestheader-allowed-names",
-    "requestheader-client-ca-file",
-    "requestheader-extra-headers-prefix",
-    "requestheader-group-headers",
-    "requestheader-username-headers",
-    "secure-port",
-    "tls-cert-file",
-    "tls-min-version",
-    "tls-private-key-file",
     "v",
     "vmodule",
     "write-config-to",
@@ -65,7 +46,7 @@ const ACTING: &[&str] = &[
 /// # Errors
 /// When the file cannot be read or is not a KubeSchedulerConfiguration.
 pub fn configuration(flags: &Flags) -> Result<KubeSchedulerConfiguration, ConfigError> {
-    flags.acts(ACTING);
+    flags.acts(&[ACTING, SECURE_SERVING_FLAGS].concat());
     let file = flags.str("config");
     let mut configuration = if file.is_empty() {
         let mut configuration = KubeSchedulerConfiguration::default();

@@ -1,18 +1,17 @@
 //! Starts everything in order and runs until told to stop or until leadership is lost.
 //! upstream: cmd/kube-scheduler/app/server.go (Run)
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use component_base::client::{ClientConfig, ClientError};
-use component_base::config::ConfigError;
+use component_base::daemon::{self, StartError};
 use component_base::events::Recorder;
 use component_base::flags::parse_duration;
 use component_base::informer::Informers;
 use component_base::lease::{LeaderElector, LeaseConfig};
-use component_base::serving::HealthChecks;
+use component_base::serving::{HealthChecks, ServingError};
 use component_base::{Flags, Shutdown};
 use tracing::{info, warn};
 
@@ -24,23 +23,14 @@ use crate::framework::{EventResource, Handle, Listers};
 use crate::listers::InformerListers;
 use crate::options;
 use crate::queue::{QueueTimes, SchedulingQueue};
-use crate::server::{self, ServerError};
+use crate::server;
 
 /// The scheduler cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The runtime cannot be built.
-    #[error("cannot start the async runtime")]
-    Runtime(#[source] std::io::Error),
-    /// The configuration file cannot be used.
-    #[error("cannot load the configuration")]
-    Config(#[source] ConfigError),
-    /// The configuration is invalid.
-    #[error("invalid configuration: {}", .0.join("; "))]
-    Invalid(Vec<String>),
-    /// The effective configuration cannot be written.
-    #[error("cannot write the configuration to {0:?}")]
-    Write(String, #[source] std::io::Error),
+    /// The start, before anything runs.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The API server cannot be addressed.
     #[error("cannot make an API client")]
     Client(#[source] ClientError),
@@ -49,7 +39,7 @@ pub enum RunError {
     Profiles(#[source] ProfileError),
     /// The server cannot start.
     #[error("cannot serve")]
-    Server(#[source] ServerError),
+    Server(#[source] ServingError),
     /// Leadership was lost; the process must end so that another instance may lead.
     #[error("leaderelection lost")]
     LeadershipLost,
@@ -60,33 +50,12 @@ pub enum RunError {
 /// # Errors
 /// See [`RunError`].
 pub fn run(flags: &Flags) -> Result<(), RunError> {
-    let config = options::configuration(flags).map_err(RunError::Config)?;
-    let problems = config.problems();
-    if !problems.is_empty() {
-        return Err(RunError::Invalid(problems));
-    }
-    let write_to = flags.str("write-config-to");
-    if !write_to.is_empty() {
-        return write_config(write_to, &config);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(RunError::Runtime)?;
-    runtime.block_on(run_until_stopped(flags, config))
-}
-
-fn write_config(path: &str, config: &KubeSchedulerConfiguration) -> Result<(), RunError> {
-    let mut value = serde_json::to_value(config).unwrap_or_default();
-    value["apiVersion"] = crate::config::API_VERSIONS[0].into();
-    value["kind"] = crate::config::KIND.into();
-    let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    std::fs::write(Path::new(path), text + "\n").map_err(|e| RunError::Write(path.to_owned(), e))
+    let Some(config) = daemon::configured(flags, options::configuration(flags))? else { return Ok(()) };
+    daemon::runtime()?.block_on(run_until_stopped(flags, config))
 }
 
 async fn run_until_stopped(flags: &Flags, config: KubeSchedulerConfiguration) -> Result<(), RunError> {
-    let stop = Shutdown::on_signals().map_err(RunError::Runtime)?;
+    let stop = daemon::stop_on_signals()?;
     info!(version = component_base::version::GIT_VERSION, "Starting Kubernetes Scheduler");
     let connection = &config.client_connection;
     let client_config = ClientConfig::load(&connection.kubeconfig, flags.str("master")).map_err(RunError::Client)?;

@@ -472,12 +472,12 @@ fn delegated(config: &Configuration, client: Option<&kube::Client>) -> Result<se
         access_reviews: client.filter(|_| webhook).cloned(),
         client_ca_file: config.authentication.x509.client_ca_file.clone(),
         anonymous: config.authentication.anonymous.enabled,
-        always_allow_paths: Vec::new(),
         ttl: serving::AuthCacheTtl {
             token: config.authentication.webhook.cache_ttl.0,
             authorized: authorization.webhook.cache_authorized_ttl.0,
             unauthorized: authorization.webhook.cache_unauthorized_ttl.0,
         },
+        ..serving::DelegatedOptions::default()
     })?)
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::PeerCertificates;
+use super::front_proxy::{CONFIG_MAP, FrontProxy};
 use crate::error::Chain;
 use crate::shutdown::Shutdown;
 use crate::tls::{CertPool, CertUser};
@@ -140,6 +142,7 @@ impl Default for AuthCacheTtl {
 }
 
 /// How requests are judged.
+#[derive(Default)]
 pub struct DelegatedOptions {
     /// Client for TokenReviews; None refuses all tokens.
     pub token_reviews: Option<kube::Client>,
@@ -147,6 +150,8 @@ pub struct DelegatedOptions {
     pub access_reviews: Option<kube::Client>,
     /// PEM file of authorities for client certificates; empty for none.
     pub client_ca_file: String,
+    /// A trusted front proxy; if None, the cluster may name one.
+    pub front_proxy: Option<FrontProxy>,
     /// Whether requests without credentials become `system:anonymous` or are refused.
     pub anonymous: bool,
     /// Paths that need neither; a trailing `*` matches any rest.
@@ -185,6 +190,7 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
 pub struct Delegated {
     options: DelegatedOptions,
     client_ca: ArcSwapOption<CertPool>,
+    front_proxy: ArcSwapOption<FrontProxy>,
     tokens: Cache<[u8; 32], Option<User>>,
     decisions: Cache<(User, Attributes), bool>,
 }
@@ -197,20 +203,20 @@ impl Delegated {
     pub fn new(options: DelegatedOptions) -> Result<Self, crate::tls::TlsError> {
         let pool =
             if options.client_ca_file.is_empty() { None } else { Some(CertPool::from_file(&options.client_ca_file)?) };
+        let front_proxy = ArcSwapOption::from_pointee(options.front_proxy.clone());
         Ok(Self {
             options,
             client_ca: ArcSwapOption::from_pointee(pool),
+            front_proxy,
             tokens: Cache::new(),
             decisions: Cache::new(),
         })
     }
 
-    /// Keeps the client CA current: from its file, or from the ConfigMap extension-apiserver-authentication if `lookup`.
-    pub async fn follow_client_ca(&self, lookup: Option<kube::Client>, stop: Shutdown) {
+    /// Keeps the client CA and the front proxy current: from the files, or from the cluster's ConfigMap through `lookup`.
+    pub async fn follow_authorities(&self, lookup: Option<kube::Client>, stop: Shutdown) {
         loop {
-            if let Some(pool) = self.load_client_ca(lookup.as_ref()).await {
-                self.client_ca.store(Some(std::sync::Arc::new(pool)));
-            }
+            self.refresh_authorities(lookup.as_ref()).await;
             tokio::select! {
                 () = stop.wait() => return,
                 () = tokio::time::sleep(CA_REFRESH) => {}
@@ -218,21 +224,27 @@ impl Delegated {
         }
     }
 
-    async fn load_client_ca(&self, lookup: Option<&kube::Client>) -> Option<CertPool> {
-        let parsed = if self.options.client_ca_file.is_empty() {
-            let api: Api<ConfigMap> = Api::namespaced(lookup?.clone(), "kube-system");
-            let map = match api.get_opt("extension-apiserver-authentication").await {
-                Ok(map) => map?,
-                Err(error) => {
-                    debug!(err = %Chain(&error), "Cannot look up the client CA in the cluster");
-                    return None;
-                }
-            };
-            CertPool::from_pem(map.data?.get("client-ca-file")?.as_bytes())
-        } else {
-            CertPool::from_file(&self.options.client_ca_file)
+    async fn refresh_authorities(&self, lookup: Option<&kube::Client>) {
+        let file = &self.options.client_ca_file;
+        let asks_cluster = file.is_empty() || self.options.front_proxy.is_none();
+        let published = match lookup.filter(|_| asks_cluster) {
+            Some(client) => published_authorities(client).await,
+            None => BTreeMap::new(),
         };
-        parsed.inspect_err(|error| warn!(err = %Chain(error), "Cannot load the client CA")).ok()
+        let client_ca = match file.is_empty() {
+            true => published.get("client-ca-file").map(|pem| CertPool::from_pem(pem.as_bytes())),
+            false => Some(CertPool::from_file(file)),
+        };
+        match client_ca {
+            Some(Ok(pool)) => self.client_ca.store(Some(Arc::new(pool))),
+            Some(Err(error)) => warn!(err = %Chain(&error), "Cannot load the client CA"),
+            None => {}
+        }
+        if self.options.front_proxy.is_none()
+            && let Some(proxy) = FrontProxy::from_config_map(&published)
+        {
+            self.front_proxy.store(Some(Arc::new(proxy)));
+        }
     }
 
     pub(super) fn always_allows(&self, path: &str) -> bool {
@@ -244,7 +256,7 @@ impl Delegated {
 
     /// Who sends a request; None if its credentials are bad, or missing where they are needed.
     pub async fn authenticate(&self, parts: &Parts) -> Option<User> {
-        if let Some(user) = self.by_certificate(parts) {
+        if let Some(user) = self.by_front_proxy(parts).or_else(|| self.by_certificate(parts)) {
             return Some(user);
         }
         let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -252,6 +264,11 @@ impl Delegated {
             return self.by_token(token).await;
         }
         self.options.anonymous.then(User::anonymous)
+    }
+
+    fn by_front_proxy(&self, parts: &Parts) -> Option<User> {
+        let chain = &parts.extensions.get::<PeerCertificates>()?.0;
+        self.front_proxy.load_full()?.authenticate(chain, &parts.headers)
     }
 
     fn by_certificate(&self, parts: &Parts) -> Option<User> {
@@ -315,6 +332,18 @@ impl Delegated {
         let ttl = if allowed { self.options.ttl.authorized } else { self.options.ttl.unauthorized };
         self.decisions.put(key, allowed, ttl);
         Ok(allowed)
+    }
+}
+
+/// Whom kube-apiserver tells other servers to trust; empty if it cannot be asked.
+async fn published_authorities(client: &kube::Client) -> BTreeMap<String, String> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-system");
+    match api.get_opt(CONFIG_MAP).await {
+        Ok(map) => map.and_then(|map| map.data).unwrap_or_default(),
+        Err(error) => {
+            debug!(err = %Chain(&error), "Cannot look up the client CA in the cluster");
+            BTreeMap::new()
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! kube-controller-manager, kube-scheduler, kubelet and kube-proxy use).
 
 mod delegated;
+mod front_proxy;
 mod health;
 mod listen;
 mod responses;
+mod secure;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,9 +23,11 @@ use hyper::body::Incoming;
 use parking_lot::RwLock;
 
 pub use delegated::{Attributes, AuthCacheTtl, Delegated, DelegatedOptions, User};
+pub use front_proxy::{FrontProxy, HeaderNames};
 pub use health::{Check, HealthChecks};
 pub use listen::{PeerCertificates, RemoteAddr, bind, serve};
 pub use responses::{full, json, status, text};
+pub use secure::{FLAGS as SECURE_SERVING_FLAGS, SecureServing, ServingError};
 
 /// A response body.
 pub type ResponseBody = UnsyncBoxBody<Bytes, tower::BoxError>;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use component_base::config::ConfigError;
+use component_base::daemon::Configuration;
 
 /// How to reach the API server.
 #[derive(Debug, Clone, Deserialize, Serialize, PartialEq)]
@@ -203,9 +204,19 @@ impl KubeSchedulerConfiguration {
         }
         self
     }
+}
 
-    /// What is wrong, in upstream's words; empty when nothing is.
-    pub fn problems(&self) -> Vec<String> {
+/// Reads the file.
+///
+/// # Errors
+/// Unreadable, of another kind, or with unknown fields.
+pub fn load(path: &Path) -> Result<KubeSchedulerConfiguration, ConfigError> {
+    component_base::config::load::<KubeSchedulerConfiguration>(path, super::API_VERSIONS, super::KIND)
+        .map(KubeSchedulerConfiguration::defaulted)
+}
+
+impl Configuration for KubeSchedulerConfiguration {
+    fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |bad: bool, text: String| {
             if bad {
@@ -255,15 +266,13 @@ impl KubeSchedulerConfiguration {
         );
         problems
     }
-}
 
-/// Reads the file.
-///
-/// # Errors
-/// Unreadable, of another kind, or with unknown fields.
-pub fn load(path: &Path) -> Result<KubeSchedulerConfiguration, ConfigError> {
-    component_base::config::load::<KubeSchedulerConfiguration>(path, super::API_VERSIONS, super::KIND)
-        .map(KubeSchedulerConfiguration::defaulted)
+    fn to_value(&self) -> serde_json::Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        value["apiVersion"] = super::API_VERSIONS[0].into();
+        value["kind"] = super::KIND.into();
+        value
+    }
 }
 
 #[cfg(test)]

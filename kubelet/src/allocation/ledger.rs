@@ -12,7 +12,6 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-
 /// A ledger that cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
