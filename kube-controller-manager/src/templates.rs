@@ -66,6 +66,25 @@ mod tests {
         serde_json::from_str(json).expect("a template")
     }
 
+    /// Kind of owner, template, hash, and what the revision keeps: as upstream's controllers made them.
+    const RECORDED: &str = include_str!("../tests/data/templates.tsv");
+
+    #[test]
+    fn hashes_and_patches_are_those_of_upstream() {
+        for line in RECORDED.lines() {
+            let [kind, json, expected, kept] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("four columns: {line}")
+            };
+            let template: PodTemplateSpec = serde_json::from_str(json).expect("a template");
+            let patch = patch(&template);
+            if !kept.is_empty() {
+                assert_eq!(patch, kept);
+            }
+            let made = if kind == "StatefulSet" { patch_hash(&patch, 0) } else { hash(&template, None) };
+            assert_eq!(made, expected, "{kind} {json}");
+        }
+    }
+
     #[test]
     fn patches_are_the_bytes_of_upstream() {
         assert_eq!(
