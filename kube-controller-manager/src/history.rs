@@ -47,7 +47,8 @@ pub(crate) struct History {
 pub(crate) fn template_of(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
     let mut template = revision.data.as_ref()?.0.pointer("/spec/template")?.clone();
     template.as_object_mut()?.remove("$patch");
-    serde_json::from_value(template).ok()
+    // By way of text: from a tree would compile a second decoder of everything a template may hold.
+    serde_json::from_str(&template.to_string()).ok()
 }
 
 /// The hash by which a revision's pods are known.

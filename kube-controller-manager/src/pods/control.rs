@@ -57,7 +57,7 @@ impl Tell {
 
 impl PodControl {
     pub(crate) fn new(context: &Context, writes: Arc<Writes>) -> Self {
-        let pods = context.informers.reader::<Pod>();
+        let pods = crate::pods::slim::reader(&context.informers);
         pods.add_index("owner", |pod| {
             // Pods without an owner are listed by namespace, for adoption.
             let owner = api::controller_of(&pod.metadata).map(|owner| owner.uid.clone());

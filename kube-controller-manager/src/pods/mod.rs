@@ -1,6 +1,7 @@
 //! Pods as controllers see them: phases, readiness, and making them from templates.
 
 pub(crate) mod control;
+pub(crate) mod slim;
 
 use std::time::Duration;
 

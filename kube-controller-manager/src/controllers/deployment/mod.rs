@@ -46,7 +46,7 @@ impl Deployments {
             context: context.clone(),
             deployments: context.informers.reader(),
             sets,
-            pods: context.informers.reader(),
+            pods: crate::pods::slim::reader(&context.informers),
             writes: Writes::default(),
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
     let context = shared.context("endpoint-controller", "endpoint-controller")?;
     let controller = EndpointsController {
         services: context.informers.reader(),
-        pods: context.informers.reader(),
+        pods: crate::pods::slim::reader(&context.informers),
         endpoints: context.informers.reader(),
         writes: Writes::default(),
         times: TriggerTimes::default(),

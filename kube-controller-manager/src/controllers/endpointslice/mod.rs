@@ -28,7 +28,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
     let context = shared.context("endpointslice-controller", "endpoint-slice-controller")?;
     let controller = Slices {
         services: context.informers.reader(),
-        pods: context.informers.reader(),
+        pods: crate::pods::slim::reader(&context.informers),
         nodes: context.informers.reader(),
         slices: context.informers.reader(),
         writes: Writes::default(),

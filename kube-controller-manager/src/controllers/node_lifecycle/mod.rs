@@ -46,7 +46,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
         large_cluster: usize::try_from(flags.int("large-cluster-size-threshold")).unwrap_or(50),
         unhealthy_share: flags.float("unhealthy-zone-threshold"),
     };
-    let pods = context.informers.reader::<Pod>();
+    let pods = crate::pods::slim::reader(&context.informers);
     pods.add_index("node", |pod| vec![pods::node(pod).to_owned()]);
     let controller = NodeLifecycle {
         nodes: context.informers.reader(),

@@ -29,7 +29,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
     let context = shared.context("pod-garbage-collector", "pod-garbage-collector-controller")?;
     let threshold = usize::try_from(shared.flags.int("terminated-pod-gc-threshold")).unwrap_or(0);
     let mut collector = PodGc {
-        pods: context.informers.reader(),
+        pods: crate::pods::slim::reader(&context.informers),
         nodes: context.informers.reader(),
         missing: HashMap::new(),
         threshold,

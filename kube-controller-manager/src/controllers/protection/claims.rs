@@ -16,7 +16,7 @@ const FINALIZER: &str = "kubernetes.io/pvc-protection";
 
 pub(in crate::controllers) fn start(shared: &Shared) -> Result<bool, StartError> {
     let context = shared.context("pvc-protection-controller", "pvc-protection-controller")?;
-    let pods = context.informers.reader::<Pod>();
+    let pods = crate::pods::slim::reader(&context.informers);
     pods.add_index("claim", claims_of);
     let controller = Claims { claims: context.informers.reader(), pods, context: context.clone() };
     runner::start(controller, &context, 1);

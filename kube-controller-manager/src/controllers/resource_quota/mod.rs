@@ -26,7 +26,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
     let context = shared.context("resourcequota-controller", "resourcequota-controller")?;
     let controller = Quotas {
         quotas: context.informers.reader(),
-        pods: context.informers.reader(),
+        pods: crate::pods::slim::reader(&context.informers),
         claims: context.informers.reader(),
         services: context.informers.reader(),
         writes: Writes::default(),

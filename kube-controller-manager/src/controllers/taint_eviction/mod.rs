@@ -23,7 +23,7 @@ use plan::Verdict;
 pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
     // Upstream lets it act under the node controller's role.
     let context = shared.context("node-controller", "taint-eviction-controller")?;
-    let pods = context.informers.reader::<Pod>();
+    let pods = crate::pods::slim::reader(&context.informers);
     pods.add_index("node", |pod| vec![pods::node(pod).to_owned()]);
     let controller = TaintEviction {
         nodes: context.informers.reader(),
