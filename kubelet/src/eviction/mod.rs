@@ -84,7 +84,8 @@ impl Evictor {
             tracing::warn!(namespace = pod.namespace(), name = pod.name(), message = exceeded.message, "evicting pod");
             crate::metrics::EVICTIONS.with_label_values(&[exceeded.signal]).inc();
             cx.events.pod_warning(&pod, "Evicted", &exceeded.message);
-            let verdict = Verdict { reason: "Evicted".to_owned(), message: exceeded.message, disruption: false };
+            let verdict =
+                Verdict { reason: "Evicted".to_owned(), message: exceeded.message, disruption: false, refused: false };
             self.workers.end(pod.uid(), Ending { grace_seconds: Some(LIMIT_GRACE_SECONDS), verdict: Some(verdict) });
         }
     }
@@ -100,7 +101,7 @@ impl Evictor {
         tracing::warn!(namespace = pod.namespace(), name = pod.name(), resource = resource.name(), "evicting pod");
         crate::metrics::EVICTIONS.with_label_values(&[resource.name()]).inc();
         self.workers.machinery().events.pod_warning(&pod, "Evicted", &message);
-        let verdict = Verdict { reason: "Evicted".to_owned(), message, disruption: true };
+        let verdict = Verdict { reason: "Evicted".to_owned(), message, disruption: true, refused: false };
         self.workers.end(pod.uid(), Ending { grace_seconds: Some(0), verdict: Some(verdict) });
         self.evicted_at = Some(Instant::now());
     }

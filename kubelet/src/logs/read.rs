@@ -153,7 +153,7 @@ impl LogReader {
             StreamChoice::Stdout => line.stream == Stream::Stdout,
             StreamChoice::Stderr => line.stream == Stream::Stderr,
         };
-        if !wanted || self.options.since.is_some_and(|since| is_before(line.time, since)) {
+        if !wanted || self.options.since.is_some_and(|since| is_before(&line.time, since)) {
             return;
         }
         let before = out.len();
@@ -161,7 +161,7 @@ impl LogReader {
             out.extend_from_slice(line.time.as_bytes());
             out.extend_from_slice(b" ");
         }
-        out.extend_from_slice(line.text);
+        out.extend_from_slice(&line.text);
         if !line.partial {
             out.extend_from_slice(b"\n");
         }

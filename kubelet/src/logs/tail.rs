@@ -58,7 +58,7 @@ pub fn last_lines(path: &Path, lines: usize, bytes_max: u64) -> String {
     let bytes = read().unwrap_or_default();
     let mut out = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').filter_map(parse_line) {
-        out.extend_from_slice(line.text);
+        out.extend_from_slice(&line.text);
         if !line.partial {
             out.push(b'\n');
         }

@@ -191,9 +191,45 @@ pub fn pod_amount(pod: &Pod, limits: bool, name: &str) -> (i64, bool) {
         }
     }
     total = (total + sidecars).max(peak);
-    let overhead = pod.spec().overhead.as_ref().and_then(|all| all.get(name));
-    let overhead = overhead.and_then(|amount| Quantity::parse(&amount.0).ok()).map_or(0, |amount| amount.milli_value());
-    (total + overhead, complete)
+    (total + overhead(pod, name), complete)
+}
+
+/// What the pod's sandbox itself takes, in thousandths.
+fn overhead(pod: &Pod, name: &str) -> i64 {
+    let amount = pod.spec().overhead.as_ref().and_then(|all| all.get(name));
+    amount.and_then(|amount| Quantity::parse(&amount.0).ok()).map_or(0, |amount| amount.milli_value())
+}
+
+/// What the runtime is told of the pod as a whole: its containers together, and its overhead where it has one. Runtimes that
+/// give a pod a machine of its own size that machine by it.
+///
+/// upstream: pkg/kubelet/kuberuntime/kuberuntime_sandbox_linux.go: applySandboxResources
+pub fn sandbox_resources(
+    pod: &Pod,
+    settings: CpuSettings,
+) -> (LinuxContainerResources, Option<LinuxContainerResources>) {
+    let of_containers = |limits: bool, name: &str| {
+        let (amount, _) = pod_amount(pod, limits, name);
+        if milli(pod.spec().resources.as_ref(), limits, name).is_some() { amount } else { amount - overhead(pod, name) }
+    };
+    let linux = |cpu_request: i64, cpu_limit: i64, memory_limit: i64| {
+        let mut out = LinuxContainerResources {
+            cpu_shares: i64::try_from(cpu_shares(cpu_request)).unwrap_or(SHARES_MAX),
+            memory_limit_in_bytes: memory_limit / 1000,
+            ..LinuxContainerResources::default()
+        };
+        if settings.cfs_quota {
+            out.cpu_period = settings.cfs_period_us;
+            out.cpu_quota = cpu_quota_us(cpu_limit, settings.cfs_period_us);
+        }
+        out
+    };
+    let cpu_limit = of_containers(true, "cpu");
+    let cpu_request = Some(of_containers(false, "cpu")).filter(|request| *request > 0).unwrap_or(cpu_limit);
+    let resources = linux(cpu_request, cpu_limit, of_containers(true, "memory"));
+    let has_overhead = pod.spec().overhead.as_ref().is_some_and(|all| !all.is_empty());
+    let cpu = overhead(pod, "cpu");
+    (resources, has_overhead.then(|| linux(cpu, cpu, overhead(pod, "memory"))))
 }
 
 #[cfg(test)]
@@ -238,5 +274,18 @@ mod tests {
         assert_eq!(limits.cpu_shares, 512);
         let some = pod(r#"[{"name":"a","resources":{"limits":{"cpu":"1","memory":"1Gi"}}},{"name":"b"}]"#);
         assert_eq!(pod_limits(&some, SETTINGS).memory_bytes, None);
+    }
+
+    #[test]
+    fn the_runtime_hears_of_containers_and_overhead_apart() {
+        let pod: Pod = serde_json::from_str(
+            r#"{"spec":{"overhead":{"cpu":"50m","memory":"1Mi"},
+                "containers":[{"name":"a","resources":{"limits":{"cpu":"100m","memory":"2Mi"}}}]}}"#,
+        )
+        .expect("valid");
+        let (resources, overhead) = sandbox_resources(&pod, SETTINGS);
+        let overhead = overhead.expect("there is one");
+        assert_eq!((resources.cpu_quota, resources.memory_limit_in_bytes), (10_000, 2 << 20));
+        assert_eq!((overhead.cpu_quota, overhead.memory_limit_in_bytes), (5_000, 1 << 20));
     }
 }

@@ -5,6 +5,7 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use super::hosts::{HostNames, kernel_hostname};
+use super::resources::{CpuSettings, sandbox_resources};
 use super::security::sandbox_context;
 use super::view::PodView;
 use crate::runtime::labels::sandbox_labels;
@@ -25,17 +26,21 @@ pub struct SandboxInputs {
     pub log_directory: String,
     /// Cgroup of the pod.
     pub cgroup_parent: String,
+    /// What the node decides about CPU.
+    pub cpu: CpuSettings,
 }
 
 /// Builds the configuration.
 pub fn sandbox_config(pod: &Pod, inputs: SandboxInputs) -> PodSandboxConfig {
     let sysctls = pod.spec().security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
+    let (resources, overhead) = sandbox_resources(pod, inputs.cpu);
     let linux = LinuxPodSandboxConfig {
         cgroup_parent: inputs.cgroup_parent,
         security_context: Some(sandbox_context(pod)),
         // The runtime knows names with dots only.
         sysctls: sysctls.map(|sysctl| (sysctl.name.replace('/', "."), sysctl.value.clone())).collect(),
-        ..LinuxPodSandboxConfig::default()
+        resources: Some(resources),
+        overhead,
     };
     PodSandboxConfig {
         metadata: Some(PodSandboxMetadata {

@@ -77,6 +77,12 @@ pub struct Inputs<'a> {
 pub fn generate(inputs: &Inputs<'_>) -> PodStatus {
     let (pod, observed, previous) = (inputs.pod, inputs.observed, inputs.previous);
     let mut status = PodStatus { qos_class: Some(qos_class(pod).to_owned()), ..PodStatus::default() };
+    if was_refused(previous) && observed.containers.is_empty() {
+        status.phase.clone_from(&previous.phase);
+        status.reason.clone_from(&previous.reason);
+        status.message.clone_from(&previous.message);
+        return status;
+    }
     let ephemeral: Vec<Container> = pod.spec().ephemeral_containers.iter().flatten().map(plain).collect();
     let list = |previous: &Option<Vec<ContainerStatus>>, containers: &[Container], init: bool| {
         let statuses = ContainerList { inputs, previous: previous.as_deref().unwrap_or_default(), init };
@@ -91,6 +97,14 @@ pub fn generate(inputs: &Inputs<'_>) -> PodStatus {
     set_conditions(inputs, &mut status);
     set_addresses(inputs, observed, &mut status);
     status
+}
+
+/// A pod that failed before it had any container was never let in: its status stays as short as that.
+fn was_refused(status: &PodStatus) -> bool {
+    let none = |list: &Option<Vec<ContainerStatus>>| list.as_ref().is_none_or(Vec::is_empty);
+    status.phase.as_deref() == Some("Failed")
+        && none(&status.container_statuses)
+        && none(&status.init_container_statuses)
 }
 
 /// What the whole pod may use, as its definition says.

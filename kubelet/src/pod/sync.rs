@@ -312,6 +312,7 @@ fn sandbox_of(cx: &Machinery, pod: &Pod, attempt: u32) -> PodSandboxConfig {
         names: host_names(pod, &settings.cluster_domain),
         log_directory: cx.paths.logs_of(pod).display().to_string(),
         cgroup_parent: cx.kernel.cgroup_parent(&cx.cgroups.of(pod)),
+        cpu: cx.settings.cpu,
     };
     sandbox_config(pod, inputs)
 }

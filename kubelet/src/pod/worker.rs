@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use component_base::{Chain, clock};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -45,6 +45,8 @@ pub struct Verdict {
     pub message: String,
     /// The pod was disrupted, which a condition tells.
     pub disruption: bool,
+    /// The pod was never let in, so there is nothing to tell about its containers.
+    pub refused: bool,
 }
 
 /// The newest desired state.
@@ -200,6 +202,7 @@ impl Running {
                     reason: "DeadlineExceeded".to_owned(),
                     message: "Pod was active on the node longer than the specified deadline".to_owned(),
                     disruption: false,
+                    refused: false,
                 }),
             });
             self.cx.events.pod(
@@ -318,6 +321,9 @@ impl Terminating {
                 let all = status.conditions.get_or_insert_default();
                 all.retain(|other| other.type_ != condition.type_);
                 all.push(condition);
+            }
+            if verdict.refused {
+                status = PodStatus { qos_class: status.qos_class, ..PodStatus::default() };
             }
             status.phase = Some("Failed".to_owned());
             status.reason = Some(verdict.reason);

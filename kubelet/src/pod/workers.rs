@@ -165,7 +165,7 @@ impl Workers {
         let message = format!("Pod was rejected: {}", rejection.message);
         Some(Ending {
             grace_seconds: None,
-            verdict: Some(Verdict { reason: rejection.reason, message, disruption: false }),
+            verdict: Some(Verdict { reason: rejection.reason, message, disruption: false, refused: true }),
         })
     }
 
