@@ -37,6 +37,9 @@ cleanup() {
     kill -TERM "$cluster" 2>/dev/null || true
     wait "$cluster" 2>/dev/null || true
   fi
+  if [ "$runtime" = docker ]; then
+    docker ps --quiet | xargs --no-run-if-empty docker rm --force >/dev/null 2>&1 || true
+  fi
   # Shims and containers outlive their runtime; they are found by this run's own directory, never by name.
   local pid mount
   for pid in $(ip netns pids "$namespace" 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done

@@ -421,7 +421,9 @@ async fn resize_now(start: &Start<'_>, plan: &Plan) -> Result<(), Duration> {
         namespace = pod.namespace(), name = pod.name(), error = %component_base::Chain(&error), "pod was not resized"
     );
     let message = error.to_string();
-    if cx.allocations.set_in_progress(pod, Some(&message)) {
+    // What failed may have been overtaken by another resize, which is not to blame.
+    let is_current = !cx.allocations.wants_resize(pod);
+    if is_current && cx.allocations.set_in_progress(pod, Some(&message)) {
         let generation = pod.metadata.generation.unwrap_or(0);
         cx.events.pod_warning(pod, "ResizeError", resize_message("Pod resize error", pod, generation, &message));
     }
