@@ -2,8 +2,11 @@
 //!
 //! upstream: apiextensions-apiserver/pkg/registry/customresourcedefinition, pkg/apis/apiextensions/v1/conversion.go
 
-use apimachinery::value::Value;
+use apimachinery::field::Errors;
+use apimachinery::value::{Cursor, Value};
 
+use super::validation;
+use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 
 const V1BETA1: &str = "apiextensions.k8s.io/v1beta1";
@@ -39,10 +42,66 @@ impl Strategy for Definitions {
     fn prepare_create(&self, _cx: &RequestContext, obj: &mut Value) {
         obj.remove("status");
         obj.set_path(&["metadata", "generation"], Value::Int(1));
-        let stored = obj.path(&["spec", "versions"]).items().iter().find(|v| v.get("storage").as_bool() == Some(true));
-        if let Some(name) = stored.map(|v| v.get("name").clone()) {
-            obj.set_path(&["status", "storedVersions"], Value::List(vec![name]));
-        }
+        add_stored_version(obj);
+    }
+
+    fn prepare_update(&self, cx: &RequestContext, obj: &mut Value, old: &Value) {
+        ordinary::prepare_update(cx, obj, old);
+        add_stored_version(obj);
+    }
+
+    /// Metadata may change with the status, as upstream lets it.
+    fn prepare_status_update(&self, _cx: &RequestContext, obj: &mut Value, old: &Value) {
+        obj.set("spec", old.get("spec").clone());
+    }
+
+    fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
+        validation::create(&internal(obj.value()), errs);
+    }
+
+    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        validation::update(&internal(obj.value()), &internal(old.value()), errs);
+    }
+
+    fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>, errs: &mut Errors) {
+        validation::status(obj.value(), errs);
+    }
+
+    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
+        format_warnings(validation::unknown_formats(&internal(obj.value())))
+    }
+
+    fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
+        let known = validation::unknown_formats(&internal(old.value()));
+        let mut formats = validation::unknown_formats(&internal(obj.value()));
+        formats.retain(|format| !known.contains(format));
+        format_warnings(formats)
+    }
+}
+
+fn format_warnings(formats: Vec<String>) -> Vec<String> {
+    formats.into_iter().map(|format| format!("unrecognized format {format:?}")).collect()
+}
+
+/// The definition as upstream's internal type has it, which is nearly that of v1beta1.
+fn internal(definition: &Value) -> Value {
+    let mut definition = definition.clone();
+    if !definition.get("spec").is_null() {
+        to_v1beta1(definition.field_mut("spec"));
+    }
+    definition
+}
+
+/// The version that is stored from now on joins those that ever were.
+fn add_stored_version(obj: &mut Value) {
+    let versions = obj.path(&["spec", "versions"]).items();
+    let Some(name) = versions.iter().find(|v| v.get("storage").as_bool() == Some(true)).map(|v| v.get("name").clone())
+    else {
+        return;
+    };
+    let stored = obj.field_mut("status").field_mut("storedVersions").list_mut();
+    if !stored.contains(&name) {
+        stored.push(name);
     }
 }
 

@@ -8,5 +8,6 @@ pub mod custom;
 pub mod definitions;
 pub mod discovery;
 mod names;
+mod validation;
 
 pub use custom::Custom;

@@ -14,7 +14,7 @@ pub mod discovery_slices;
 pub mod dynamic_resources;
 pub mod errors;
 pub mod flow_control_group;
-mod go_url;
+pub mod go_url;
 pub mod internal_json;
 pub mod networking;
 pub mod ordinary;

@@ -10,6 +10,8 @@ use apimachinery::value::{Cursor, Value};
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
 use rules::Path;
 
+pub use request::is_certificate_bundle;
+
 /// The strategy of CertificateSigningRequests.
 pub struct SigningRequests;
 

@@ -56,6 +56,12 @@ fn outer_error(der: &[u8]) -> Option<String> {
     (der.len() < header + size).then(|| TRUNCATED.to_owned())
 }
 
+/// True if the text, in base64, holds certificates in PEM.
+pub fn is_certificate_bundle(encoded: &str) -> bool {
+    let bytes = STANDARD.decode(encoded).unwrap_or_default();
+    Pem::iter_from_buffer(&bytes).filter_map(Result::ok).any(|b| b.label == "CERTIFICATE" && b.parse_x509().is_ok())
+}
+
 /// What is wrong with an issued certificate, given in base64 as JSON has it; nothing is wrong with none.
 /// upstream: validateCertificate
 pub(super) fn certificate_error(encoded: &str) -> Option<String> {
