@@ -86,8 +86,10 @@ fn format_warnings(formats: Vec<String>) -> Vec<String> {
 /// The definition as upstream's internal type has it, which is nearly that of v1beta1.
 fn internal(definition: &Value) -> Value {
     let mut definition = definition.clone();
-    if !definition.get("spec").is_null() {
-        to_v1beta1(definition.field_mut("spec"));
+    let has_versions = !definition.path(&["spec", "versions"]).is_null();
+    to_v1beta1(definition.field_mut("spec"));
+    if !has_versions {
+        definition.remove_path(&["spec", "versions"]);
     }
     definition
 }

@@ -39,7 +39,9 @@ impl Strategy for ApiServices {
         service(obj, errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>, errs: &mut Errors) {
+        let rule = names::path_segment_name;
+        apimachinery::object_meta::validate(obj.field("metadata"), cx.resource.namespaced, rule, errs);
         service(obj, errs);
     }
 

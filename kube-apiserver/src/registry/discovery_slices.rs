@@ -10,7 +10,7 @@ use apimachinery::value::{Cursor, Value};
 
 use super::core::services::endpoint_ip;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{immutable, named, required_one_of};
+use crate::registry::validation::{immutable_text, named, one_of, required_one_of};
 
 /// The strategy of EndpointSlices.
 pub struct EndpointSlices;
@@ -24,6 +24,7 @@ const MOST_HINTS: usize = 8;
 impl Strategy for EndpointSlices {
     fn prepare_create(&self, _cx: &RequestContext, obj: &mut Value) {
         obj.set_path(&["metadata", "generation"], Value::Int(1));
+        drop_topology(obj, &Value::Null);
     }
 
     fn prepare_update(&self, _cx: &RequestContext, obj: &mut Value, old: &Value) {
@@ -33,6 +34,9 @@ impl Strategy for EndpointSlices {
             || obj.path(&["metadata", "labels"]) != old.path(&["metadata", "labels"]);
         let generation = old.path(&["metadata", "generation"]).as_i64().unwrap_or(0);
         obj.set_path(&["metadata", "generation"], Value::Int(generation + i64::from(changed)));
+        if obj.get("endpoints") != old.get("endpoints") {
+            drop_topology(obj, old);
+        }
     }
 
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
@@ -41,13 +45,13 @@ impl Strategy for EndpointSlices {
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         slice(obj, old, errs);
-        immutable(obj.field("addressType"), old.field("addressType"), errs);
+        immutable_text(obj.field("addressType"), old.field("addressType"), errs);
     }
 
     fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
         let mut all = Vec::new();
         if obj.field("addressType").str() == "FQDN" {
-            all.push("addressType: FQDN endpoints are deprecated".to_owned());
+            all.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
         }
         all.extend(address_warnings(obj));
         all
@@ -58,8 +62,27 @@ impl Strategy for EndpointSlices {
     }
 }
 
+/// v1 does not take topologies any more; the name of the node that one held already is kept.
+/// upstream: dropTopologyOnV1
+fn drop_topology(obj: &mut Value, old: &Value) {
+    const HOST: &str = "kubernetes.io/hostname";
+    let host = |endpoint: &Value| endpoint.path(&["deprecatedTopology", HOST]).clone();
+    let known: Vec<Value> = old.get("endpoints").items().iter().map(host).filter(|h| !h.is_zero()).collect();
+    let Some(Value::List(endpoints)) = obj.get_mut("endpoints") else { return };
+    for endpoint in endpoints {
+        let name = host(endpoint);
+        let valid = names::dns1123_subdomain(name.str_or_empty()).is_empty();
+        if endpoint.get("nodeName").is_null() && known.contains(&name) && valid {
+            endpoint.set("nodeName", name);
+        }
+        endpoint.remove("deprecatedTopology");
+    }
+}
+
 fn address_warnings(obj: Cursor<'_>) -> Vec<String> {
-    if !matches!(obj.field("addressType").str(), "IPv4" | "IPv6") {
+    const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+    const OWN: [&str; 2] = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
+    if OWN.contains(&obj.field("metadata").field("labels").field(MANAGED_BY).str()) {
         return Vec::new();
     }
     let addresses = obj.field("endpoints").list().flat_map(|e| e.field("addresses").list());
@@ -89,7 +112,12 @@ fn ports(list: Cursor<'_>, errs: &mut Errors) {
         if !seen.insert(name.str()) {
             errs.duplicate(name, name.str());
         }
-        required_one_of(port.field("protocol"), &["SCTP", "TCP", "UDP"], errs);
+        let protocol = port.field("protocol");
+        if protocol.exists() {
+            one_of(protocol, &["SCTP", "TCP", "UDP"], errs);
+        } else {
+            errs.required(protocol, "");
+        }
         if port.field("appProtocol").exists() {
             named(port.field("appProtocol"), names::qualified_name, errs);
         }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use apimachinery::field::{BadValue, Errors};
 use apimachinery::names;
-use apimachinery::value::Cursor;
+use apimachinery::value::{Cursor, Value};
 
+use crate::bootstrap::data;
+use crate::registry::internal_json::shown_plain_struct;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{named, required};
 
@@ -70,7 +72,44 @@ fn flow_schema(obj: Cursor<'_>, errs: &mut Errors) {
     for rule in spec.field("rules").list() {
         policy_rule(rule, errs);
     }
+    if let Some(fixed) = fixed_spec("FlowSchema", name_of(obj))
+        && *spec.value() != fixed
+    {
+        let shown = shown_plain_struct(spec, "io.k8s.api.flowcontrol.v1.FlowSchemaSpec");
+        errs.invalid(spec, shown, format!("spec of '{}' must equal the fixed value", name_of(obj)));
+    }
     conditions(obj.field("status"), errs);
+}
+
+fn name_of(obj: Cursor<'_>) -> &str {
+    obj.field("metadata").field("name").str()
+}
+
+/// The spec of an object that must be there, and must be so.
+fn fixed_spec(kind: &str, name: &str) -> Option<Value> {
+    if !matches!(name, "exempt" | "catch-all") {
+        return None;
+    }
+    let is_it =
+        |o: &Value| o.get("kind").as_str() == Some(kind) && o.path(&["metadata", "name"]).as_str() == Some(name);
+    data::objects(data::FLOW_CONTROL).find(is_it).map(|object| object.get("spec").clone())
+}
+
+/// upstream: ValidateIfMandatoryPriorityLevelConfigurationObject
+fn fixed_level(obj: Cursor<'_>, errs: &mut Errors) {
+    let (spec, name) = (obj.field("spec"), name_of(obj));
+    let Some(fixed) = fixed_spec("PriorityLevelConfiguration", name) else { return };
+    let mut given = spec.value().clone();
+    let but = if name == "exempt" {
+        given.set("exempt", fixed.get("exempt").clone());
+        " except the 'spec.exempt' field"
+    } else {
+        ""
+    };
+    if given != fixed {
+        let shown = shown_plain_struct(spec, "io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationSpec");
+        errs.invalid(spec, shown, format!("spec of '{name}'{but} must equal the fixed value"));
+    }
 }
 
 fn policy_rule(rule: Cursor<'_>, errs: &mut Errors) {
@@ -237,6 +276,7 @@ fn priority_level(obj: Cursor<'_>, errs: &mut Errors) {
         }
         _ => errs.not_supported(kind, kind.str(), ["Exempt", "Limited"]),
     }
+    fixed_level(obj, errs);
     conditions(obj.field("status"), errs);
 }
 

@@ -7,9 +7,10 @@ use apimachinery::object_meta::IMMUTABLE;
 use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::internal_json::immutable_struct;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
 use crate::registry::validation::{
-    immutable, legacy_ip, named, one_of, port, port_or_name, required_named, required_one_of, shown,
+    immutable_text, legacy_ip, metadata_again, named, one_of, port, port_or_name, required_named, shown,
 };
 
 /// The strategy of IngressClasses.
@@ -36,7 +37,8 @@ impl Strategy for Ingresses {
         }
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         ingress(obj.field("spec"), old.field("spec"), errs);
     }
 
@@ -192,8 +194,9 @@ impl Strategy for IngressClasses {
         ingress_class(obj.field("spec"), errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        immutable(obj.field("spec").field("controller"), old.field("spec").field("controller"), errs);
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
+        immutable_text(obj.field("spec").field("controller"), old.field("spec").field("controller"), errs);
         ingress_class(obj.field("spec"), errs);
     }
 }
@@ -211,7 +214,11 @@ fn ingress_class(spec: Cursor<'_>, errs: &mut Errors) {
     }
     typed_reference(parameters, errs);
     let (scope, namespace) = (parameters.field("scope"), parameters.field("namespace"));
-    required_one_of(scope, &["Cluster", "Namespace"], errs);
+    if scope.exists() {
+        one_of(scope, &["Cluster", "Namespace"], errs)
+    } else {
+        errs.required(scope, "")
+    }
     match (scope.str(), namespace.exists()) {
         ("Namespace", false) => errs.required(namespace, "`parameters.scope` is set to 'Namespace'"),
         ("Namespace", true) => named(namespace, names::dns1123_label, errs),
@@ -380,8 +387,11 @@ impl Strategy for IpAddresses {
         named(parent.field("namespace"), names::path_segment_name, errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        immutable(obj.field("spec").field("parentRef"), old.field("spec").field("parentRef"), errs);
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::ip, errs);
+        self.validate_create(cx, obj, errs);
+        let (new, old) = (obj.field("spec").field("parentRef"), old.field("spec").field("parentRef"));
+        immutable_struct(new, old, "io.k8s.api.networking.v1.ParentReference", errs);
     }
 }
 

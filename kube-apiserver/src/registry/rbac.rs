@@ -1,13 +1,14 @@
 //! Roles and bindings. Whether a user may grant what a role says (escalation) is checked by admission to storage, not here.
 //! upstream: pkg/apis/rbac/validation/validation.go, pkg/registry/rbac
 
-use apimachinery::field::Errors;
+use apimachinery::field::{BadValue, Errors};
 use apimachinery::names;
-use apimachinery::selector::label::{self, SelectorRules};
+use apimachinery::selector::label::{self, Selector, SelectorRules};
 use apimachinery::value::Cursor;
 
+use crate::registry::internal_json::shown_plain_struct;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
-use crate::registry::validation::{named, one_of, required};
+use crate::registry::validation::{metadata_again, named, one_of, required};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -30,6 +31,7 @@ impl Strategy for Roles {
     }
 
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::path_segment_name, errs);
         let selectors = old.field("aggregationRule").field("clusterRoleSelectors");
         let had_invalid = selectors.list().any(|selector| label::has_invalid_values(selector.value()));
         role(cx, obj, SelectorRules { allow_invalid_values: had_invalid, ..SelectorRules::default() }, errs);
@@ -49,6 +51,9 @@ fn role(cx: &RequestContext, obj: Cursor<'_>, rules: SelectorRules, errs: &mut E
         }
         for selector in selectors.list() {
             label::validate(selector, rules, errs);
+            if Selector::from_value(selector.value()).is_err() {
+                errs.invalid(selector, BadValue::null(), "invalid label selector.");
+            }
         }
     }
 }
@@ -91,10 +96,12 @@ impl Strategy for Bindings {
     }
 
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::path_segment_name, errs);
         binding(cx, obj, errs);
         let role = obj.field("roleRef");
         if role.value() != old.field("roleRef").value() {
-            errs.invalid(role, role, "cannot change roleRef");
+            let shown = shown_plain_struct(role, "io.k8s.api.rbac.v1.RoleRef");
+            errs.invalid(role, shown, "cannot change roleRef");
         }
     }
 }

@@ -1,15 +1,20 @@
 //! Groups with one or two resources and few rules: coordination, node, policy, scheduling.
 //! upstream: pkg/registry/{coordination,node,policy,scheduling}, pkg/apis/*/validation
 
+use std::collections::BTreeSet;
+
 use apimachinery::field::Errors;
 use apimachinery::names;
 use apimachinery::object_meta::validate_conditions;
 use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::core::pod_spec::{self, Rules};
 use crate::registry::internal_json::shown_struct;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{immutable, named, none_or_one_of, not_negative, required_named};
+use crate::registry::validation::{
+    immutable, immutable_text, none_or_one_of, not_negative, required_named, required_one_of,
+};
 
 /// The strategy of Leases.
 pub struct Leases;
@@ -161,7 +166,10 @@ impl Strategy for PriorityClasses {
         } else if value.i64() > HIGHEST {
             errs.forbidden(value, format!("maximum allowed value of a user defined priority is {HIGHEST}"));
         }
-        none_or_one_of(obj.field("preemptionPolicy"), &["Never", "PreemptLowerPriority"], errs);
+        let policy = obj.field("preemptionPolicy");
+        if policy.exists() {
+            required_one_of(policy, &["PreemptLowerPriority", "Never"], errs);
+        }
     }
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
@@ -196,17 +204,36 @@ impl Strategy for RuntimeClasses {
     }
 
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
-        required_named(obj.field("handler"), names::dns1123_label, errs);
-        let scheduling = obj.field("scheduling");
-        label::validate_labels(scheduling.field("nodeSelector"), errs);
-        for toleration in scheduling.field("tolerations").list() {
-            if !toleration.field("key").is_empty() {
-                named(toleration.field("key"), names::qualified_name, errs);
-            }
-        }
+        runtime_class(obj, errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        immutable(obj.field("handler"), old.field("handler"), errs);
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        let rule = names::dns1123_subdomain;
+        apimachinery::object_meta::validate(obj.field("metadata"), cx.resource.namespaced, rule, errs);
+        runtime_class(obj, errs);
+        immutable_text(obj.field("handler"), old.field("handler"), errs);
+    }
+}
+
+/// upstream: ValidateRuntimeClass
+fn runtime_class(obj: Cursor<'_>, errs: &mut Errors) {
+    required_named(obj.field("handler"), names::dns1123_label, errs);
+    let fixed = obj.field("overhead").field("podFixed");
+    if fixed.exists() {
+        // Upstream checks them as the limits of a container, and tells the paths as such.
+        let mut limits = Value::map();
+        limits.set("limits", fixed.value().clone());
+        pod_spec::container_resources(obj.field("overhead").at(&limits), errs);
+    }
+    let scheduling = obj.field("scheduling");
+    label::validate_labels(scheduling.field("nodeSelector"), errs);
+    let tolerations = scheduling.field("tolerations");
+    pod_spec::tolerations(tolerations, Rules::template(), errs);
+    let mut seen = BTreeSet::new();
+    for toleration in tolerations.list() {
+        let key = ["key", "operator", "value", "effect"].map(|name| toleration.value().get(name).str_or_empty());
+        if !seen.insert(key) {
+            errs.duplicate(toleration, shown_struct(toleration, "io.k8s.api.core.v1.Toleration"));
+        }
     }
 }

@@ -1,17 +1,22 @@
 //! Storage classes, CSI drivers and nodes, capacities, attachments and attributes classes.
 //! upstream: pkg/registry/storage, pkg/apis/storage/validation/validation.go
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use apimachinery::field::Errors;
+use apimachinery::field::{Errors, Path};
 use apimachinery::names;
 use apimachinery::object_meta::IMMUTABLE;
 use apimachinery::quantity::Quantity;
 use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::core::persistent_volumes;
+use crate::registry::internal_json::{shown_plain_struct, shown_selector, shown_struct};
+use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{immutable, named, none_or_one_of, not_negative, required, shown};
+use crate::registry::validation::{
+    immutable, immutable_text, metadata_again, named, none_or_one_of, not_negative, one_of, required, shown,
+};
 
 /// The strategy of CSIDrivers.
 pub struct CsiDrivers;
@@ -36,19 +41,20 @@ impl Strategy for StorageClasses {
         }
         let mode = obj.field("volumeBindingMode");
         if mode.exists() {
-            none_or_one_of(mode, &["Immediate", "WaitForFirstConsumer"], errs)
+            one_of(mode, &["Immediate", "WaitForFirstConsumer"], errs)
         } else {
             errs.required(mode, "")
         }
         topologies(obj.field("allowedTopologies"), errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
-            if obj.field(field).value() != old.field(field).value() {
-                errs.invalid(obj.field(field), shown(obj.field(field).value()), IMMUTABLE);
-            }
-        }
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
+        self.validate_create(cx, obj, errs);
+        immutable(obj.field("parameters"), old.field("parameters"), errs);
+        immutable_text(obj.field("provisioner"), old.field("provisioner"), errs);
+        immutable(obj.field("reclaimPolicy"), old.field("reclaimPolicy"), errs);
+        immutable(obj.field("volumeBindingMode"), old.field("volumeBindingMode"), errs);
     }
 }
 
@@ -82,11 +88,13 @@ fn parameters(place: Cursor<'_>, may_be_empty: bool, errs: &mut Errors) {
     }
 }
 
+/// upstream: validateAllowedTopologies, ValidateTopologySelectorTerm
 fn topologies(list: Cursor<'_>, errs: &mut Errors) {
-    let mut seen: Vec<&Value> = Vec::new();
+    // Upstream's list of what it saw starts with as many empty terms as there are terms.
+    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = vec![BTreeMap::new(); list.len()];
     for term in list.list() {
         let expressions = term.field("matchLabelExpressions");
-        let mut keys = BTreeSet::new();
+        let mut keys = BTreeMap::new();
         for expression in expressions.list() {
             let (key, values) = (expression.field("key"), expression.field("values"));
             if values.is_empty() {
@@ -99,20 +107,49 @@ fn topologies(list: Cursor<'_>, errs: &mut Errors) {
                 }
             }
             named(key, names::qualified_name, errs);
-            if !keys.insert(key.str()) {
+            if keys.insert(key.str(), unique).is_some() {
                 errs.duplicate(key, key.str());
             }
         }
-        if seen.contains(&expressions.value()) {
-            errs.duplicate(expressions, "");
-        }
-        seen.push(expressions.value());
+        seen.iter().filter(|earlier| **earlier == keys).for_each(|_| errs.duplicate(expressions, ""));
+        seen.push(keys);
     }
 }
 
 impl Strategy for CsiDrivers {
     fn allow_unconditional_update(&self) -> bool {
         false
+    }
+
+    fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
+        ordinary::prepare_create(cx, obj);
+        obj.remove_path(&["spec", "preventPodSchedulingIfMissing"]);
+    }
+
+    /// New drivers have no generation; changes count from there.
+    fn prepare_update(&self, _cx: &RequestContext, obj: &mut Value, old: &Value) {
+        if old.path(&["spec", "preventPodSchedulingIfMissing"]).is_null() {
+            obj.remove_path(&["spec", "preventPodSchedulingIfMissing"]);
+        }
+        if obj.get("spec") != old.get("spec") {
+            let generation = old.path(&["metadata", "generation"]).as_i64().unwrap_or(0);
+            obj.set_path(&["metadata", "generation"], Value::Int(generation + 1));
+        }
+    }
+
+    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
+        let spec = obj.field("spec");
+        if spec.field("tokenRequests").is_empty() || spec.field("serviceAccountTokenInSecrets").exists() {
+            return Vec::new();
+        }
+        let text = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent \
+                    possible logging of tokens in volume attributes";
+        vec![text.to_owned()]
+    }
+
+    fn warnings_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
+        let requests = |object: Cursor<'_>| object.value().path(&["spec", "tokenRequests"]).clone();
+        if requests(obj) == requests(old) { Vec::new() } else { self.warnings_create(cx, obj) }
     }
 
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
@@ -185,32 +222,34 @@ impl Strategy for CsiNodes {
             for driver in drivers.list().filter(|d| d.field("name").str() == before.field("name").str()) {
                 let driver = without_count(driver);
                 if driver != without_count(before) {
-                    errs.invalid(drivers, &driver, IMMUTABLE);
+                    let shown = shown_struct(Cursor::root(&driver), "io.k8s.api.storage.v1.CSINodeDriver");
+                    errs.invalid(drivers, shown, IMMUTABLE);
                 }
             }
         }
     }
 }
 
-/// The name of a CSI driver: a domain in any case of letters, at most 63 characters.
-fn csi_driver_name(place: Cursor<'_>, errs: &mut Errors) {
+/// The name of a driver: a domain in any case of letters, at most 63 characters.
+/// upstream: pkg/apis/core/validation/validation.go: ValidateCSIDriverName
+pub fn driver_name(path: impl Into<Path>, name: &str, errs: &mut Errors) {
     const LONGEST: usize = 63;
-    let name = place.str();
+    let path = path.into();
     if name.is_empty() {
-        errs.required(place, "");
+        return errs.required(path, "");
     }
     if name.len() > LONGEST {
-        errs.too_long(place, LONGEST);
+        errs.too_long(&path, LONGEST);
     }
-    errs.invalid_each(place, name, names::dns1123_subdomain_caseless(name));
+    errs.invalid_each(path, name, names::dns1123_subdomain(&name.to_lowercase()));
 }
 
 fn csi_node(obj: Cursor<'_>, errs: &mut Errors) {
-    const LONGEST_ID: usize = 192;
+    const LONGEST_ID: usize = 256;
     let mut seen = BTreeSet::new();
     for driver in obj.field("spec").field("drivers").list() {
         let (name, id) = (driver.field("name"), driver.field("nodeID"));
-        csi_driver_name(name, errs);
+        driver_name(name, name.str(), errs);
         required(id, errs);
         if id.str().len() > LONGEST_ID {
             errs.invalid(id, id.str(), format!("must be {LONGEST_ID} characters or less"));
@@ -238,20 +277,29 @@ impl Strategy for StorageCapacities {
     }
 
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
-        label::validate(obj.field("nodeTopology"), SelectorRules::default(), errs);
-        named(obj.field("storageClassName"), names::dns1123_subdomain, errs);
-        let capacity = obj.field("capacity");
-        if Quantity::parse(capacity.str()).is_ok_and(|q| q.is_negative()) {
-            errs.invalid(capacity, capacity.str(), apimachinery::object_meta::NOT_NEGATIVE);
-        }
+        storage_capacity(obj, SelectorRules::default(), errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        for field in ["nodeTopology", "storageClassName"] {
-            if obj.field(field).value() != old.field(field).value() {
-                errs.invalid(obj.field(field), shown(obj.field(field).value()), IMMUTABLE);
-            }
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
+        let topology = obj.field("nodeTopology");
+        let had_invalid = label::has_invalid_values(old.field("nodeTopology").value());
+        let rules = SelectorRules { allow_invalid_values: had_invalid, ..SelectorRules::default() };
+        storage_capacity(obj, rules, errs);
+        if topology.value() != old.field("nodeTopology").value() {
+            errs.invalid(topology, shown_selector(topology), IMMUTABLE);
         }
+        immutable_text(obj.field("storageClassName"), old.field("storageClassName"), errs);
+    }
+}
+
+/// upstream: ValidateCSIStorageCapacity
+fn storage_capacity(obj: Cursor<'_>, rules: SelectorRules, errs: &mut Errors) {
+    label::validate(obj.field("nodeTopology"), rules, errs);
+    named(obj.field("storageClassName"), names::dns1123_subdomain, errs);
+    let capacity = obj.field("capacity");
+    if Quantity::parse(capacity.str()).is_ok_and(|q| q.is_negative()) {
+        errs.invalid(capacity, capacity.str(), apimachinery::object_meta::NOT_NEGATIVE);
     }
 }
 
@@ -266,7 +314,11 @@ impl Strategy for VolumeAttachments {
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         attachment(obj, errs);
-        immutable(obj.field("spec"), old.field("spec"), errs);
+        let spec = obj.field("spec");
+        if spec.value() != old.field("spec").value() {
+            let shown = shown_plain_struct(spec, "io.k8s.api.storage.v1.VolumeAttachmentSpec");
+            errs.invalid(spec, shown, IMMUTABLE);
+        }
     }
 
     fn validate_status_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
@@ -279,12 +331,13 @@ fn attachment(obj: Cursor<'_>, errs: &mut Errors) {
     const LARGEST_METADATA: usize = 256 * 1024;
     const LONGEST_MESSAGE: usize = 1024;
     let spec = obj.field("spec");
-    csi_driver_name(spec.field("attacher"), errs);
+    driver_name(spec.field("attacher"), spec.field("attacher").str(), errs);
     let source = spec.field("source");
     let volume = source.field("persistentVolumeName");
     match (source.field("inlineVolumeSpec").exists(), volume.exists()) {
         (false, false) => errs.required(source, ONE),
         (true, true) => errs.forbidden(source, ONE),
+        (true, false) => persistent_volumes::inline(source.field("inlineVolumeSpec"), errs),
         (false, true) if volume.is_empty() => errs.required(volume, "must specify non empty persistentVolumeName"),
         _ => {}
     }
@@ -313,7 +366,8 @@ impl Strategy for VolumeAttributesClasses {
         attributes_class(obj, errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         for field in ["driverName", "parameters"] {
             if obj.field(field).value() != old.field(field).value() {
                 errs.forbidden(obj.field(field), format!("updates to {field} are forbidden."));

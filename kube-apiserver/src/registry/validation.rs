@@ -4,6 +4,8 @@ use apimachinery::field::{BadValue, Errors};
 use apimachinery::names;
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::strategy::RequestContext;
+
 /// The metadata of an object that is created, for kinds that check it themselves.
 /// upstream: pkg/apis/core/validation/validation.go: ValidateObjectMeta
 pub fn metadata(meta: Cursor<'_>, namespaced: bool, rule: names::Rule, errs: &mut Errors) {
@@ -16,6 +18,12 @@ pub fn metadata(meta: Cursor<'_>, namespaced: bool, rule: names::Rule, errs: &mu
 pub fn metadata_update(meta: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     apimachinery::object_meta::validate_update(meta, old, errs);
     finalizer_names(meta, errs);
+}
+
+/// The metadata of a changed object once more, for kinds that check a change as they check a new object, and then as a
+/// change.
+pub fn metadata_again(cx: &RequestContext, obj: Cursor<'_>, rule: names::Rule, errs: &mut Errors) {
+    metadata(obj.field("metadata"), cx.resource.namespaced, rule, errs);
 }
 
 /// Kinds of Kubernetes itself take well-known finalizers and qualified ones only.
@@ -75,6 +83,13 @@ pub fn required_named(place: Cursor<'_>, rule: fn(&str) -> Vec<String>, errs: &m
 /// Complains about a change.
 pub fn immutable(new: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     apimachinery::object_meta::validate_immutable(new, old, errs);
+}
+
+/// As [`immutable`], of text that is never null.
+pub fn immutable_text(new: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    if new.str() != old.str() {
+        errs.invalid(new, new.str(), apimachinery::object_meta::IMMUTABLE);
+    }
 }
 
 /// A port by number or by name.

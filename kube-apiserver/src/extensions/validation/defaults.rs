@@ -64,7 +64,6 @@ fn below(path: &Path, mut error: Error) -> Error {
     let field = error.field.as_str();
     error.field = match field {
         "" | "<nil>" => path.clone(),
-        _ if field.starts_with('[') => Path::from(format!("{path}{field}")),
         _ => Path::from(format!("{path}.{field}")),
     };
     error

@@ -13,6 +13,8 @@ mod structural;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use apimachinery::field::Errors;
 use apimachinery::value::{Cursor, Value};
 
@@ -122,15 +124,17 @@ fn stored_versions(root: Cursor<'_>, errs: &mut Errors) {
         );
     }
     let versions = root.field("spec").field("versions");
-    for version in versions.list().filter(|v| v.field("storage").bool()) {
+    // Each stored version is found once; of two versions with one name the second finds nothing.
+    let mut left: BTreeSet<&str> = stored.list().map(|s| s.str()).collect();
+    for version in versions.list() {
         let name = version.field("name").str();
-        if !stored.list().any(|s| s.str() == name) {
+        if !left.remove(name) && version.field("storage").bool() {
             errs.invalid(stored, stored, format!("must have the storage version {name}"));
         }
     }
     for place in stored.list() {
         let name = place.str();
-        if !versions.list().any(|v| v.field("name").str() == name) {
+        if left.contains(name) {
             let detail = format!(
                 "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
                  until a storage migration ensures no data remains persisted in {name} and removes {name} from \

@@ -200,6 +200,16 @@ fn go_reason(reason: &str, pattern: &str) -> String {
     } else if reason.contains("repetition operator missing expression") {
         let operator = pattern.chars().find(|c| "*+?".contains(*c)).map(String::from).unwrap_or_default();
         format!("missing argument to repetition operator: `{operator}`")
+    } else if reason.contains("look-around") {
+        let start = pattern.find("(?").unwrap_or_default();
+        let end = pattern[start..].char_indices().nth(3).map_or(pattern.len(), |(i, _)| start + i);
+        format!("invalid or unsupported Perl syntax: `{}`", &pattern[start..end])
+    } else if reason.contains("repetition count range") {
+        let start = pattern.find('{').unwrap_or_default();
+        let end = pattern[start..].find('}').map_or(pattern.len(), |i| start + i + 1);
+        format!("invalid repeat count: `{}`", &pattern[start..end])
+    } else if reason.contains("incomplete escape sequence") {
+        "trailing backslash at end of expression: ``".to_owned()
     } else {
         format!("{reason}: `{pattern}`")
     }

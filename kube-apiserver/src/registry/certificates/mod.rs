@@ -8,6 +8,7 @@ use apimachinery::field::Errors;
 use apimachinery::value::{Cursor, Value};
 
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
+use crate::registry::validation::metadata_again;
 use rules::Path;
 
 pub use request::is_certificate_bundle;
@@ -58,22 +59,25 @@ impl Strategy for SigningRequests {
         rules::create(obj, errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, |_| Vec::new(), errs);
         rules::update(obj, old, Path::Object, errs);
     }
 
-    fn validate_status_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_status_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, |_| Vec::new(), errs);
         rules::update(obj, old, Path::Status, errs);
     }
 
     fn validate_subresource_update(
         &self,
         subresource: &str,
-        _cx: &RequestContext,
+        cx: &RequestContext,
         obj: Cursor<'_>,
         old: Cursor<'_>,
         errs: &mut Errors,
     ) {
+        metadata_again(cx, obj, |_| Vec::new(), errs);
         let path = if subresource == "approval" { Path::Approval } else { Path::Object };
         rules::update(obj, old, path, errs);
     }

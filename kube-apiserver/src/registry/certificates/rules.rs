@@ -8,6 +8,7 @@ use apimachinery::value::{Cursor, Value};
 
 use super::request;
 use crate::registry::core::pod_spec::signer_name;
+use crate::registry::internal_json::list_difference;
 use crate::registry::validation::{one_of, required, shown};
 
 const LEGACY_SIGNER: &str = "kubernetes.io/legacy-unknown";
@@ -104,7 +105,10 @@ pub(super) fn update(obj: Cursor<'_>, old: Cursor<'_>, path: Path, errs: &mut Er
             if now.len() > then.len() {
                 errs.forbidden(conditions, format!("updates may not add a condition of type {kind:?}"));
             } else if now.len() == then.len() && now != then {
-                errs.forbidden(conditions, format!("updates may not modify a condition of type {kind:?}"));
+                let (then, now) = (Value::List(then), Value::List(now));
+                let what =
+                    list_difference(&then, &now, "io.k8s.api.certificates.v1.CertificateSigningRequestCondition");
+                errs.forbidden(conditions, format!("updates may not modify a condition of type {kind:?}\n{what}"));
             }
         }
     }

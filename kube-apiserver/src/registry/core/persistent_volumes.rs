@@ -200,6 +200,30 @@ fn volume(obj: Cursor<'_>, any_affinity_values: bool, errs: &mut Errors) {
     }
 }
 
+/// A volume inside of another object.
+/// upstream: ValidatePersistentVolumeSpec with validateInlinePersistentVolumeSpec
+pub fn inline(spec: Cursor<'_>, errs: &mut Errors) {
+    const NOT_HERE: &str = "may not be specified in the context of inline volumes";
+    for place in ["claimRef", "capacity"].map(|name| spec.field(name)).into_iter().filter(|place| !place.is_empty()) {
+        errs.forbidden(place, NOT_HERE);
+    }
+    if !spec.field("csi").exists() {
+        errs.required(spec.field("csi"), "has to be specified in the context of inline volumes");
+    }
+    access_modes(spec.field("accessModes"), errs);
+    let policy = spec.field("persistentVolumeReclaimPolicy");
+    if !policy.is_empty() && policy.str() != "Retain" {
+        errs.forbidden(policy, "may only be Retain in the context of inline volumes");
+    }
+    if spec.field("nodeAffinity").exists() {
+        errs.forbidden(spec.field("nodeAffinity"), NOT_HERE);
+    }
+    sources(spec, "", errs);
+    for name in ["storageClassName", "volumeMode"].into_iter().filter(|name| !spec.field(name).is_empty()) {
+        errs.forbidden(spec.field(name), NOT_HERE);
+    }
+}
+
 fn access_modes(modes: Cursor<'_>, errs: &mut Errors) {
     const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
     if modes.is_empty() {

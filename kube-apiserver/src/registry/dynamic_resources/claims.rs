@@ -15,9 +15,9 @@ use super::{
     status,
 };
 use crate::registry::core::pod_spec::is_extended;
-use crate::registry::internal_json::shown_struct;
+use crate::registry::internal_json::shown_plain_struct;
 use crate::registry::strategy::{Hooks, RequestContext, Strategy};
-use crate::registry::validation::{named, one_of, required_named, required_one_of};
+use crate::registry::validation::{metadata_again, named, one_of, required_named, required_one_of};
 use crate::state::AppState;
 
 const MOST_REQUESTS: usize = 32;
@@ -41,7 +41,8 @@ impl Strategy for Claims {
         claim_spec(obj.field("spec"), errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         immutable_spec(obj, old, "io.k8s.api.resource.v1.ResourceClaimSpec", errs);
     }
 
@@ -57,7 +58,7 @@ impl Strategy for Claims {
 fn immutable_spec(obj: Cursor<'_>, old: Cursor<'_>, type_name: &str, errs: &mut Errors) {
     let spec = obj.field("spec");
     if spec.value() != old.field("spec").value() {
-        errs.invalid(spec, shown_struct(spec, type_name), IMMUTABLE);
+        errs.invalid(spec, shown_plain_struct(spec, type_name), IMMUTABLE);
     }
 }
 
@@ -102,7 +103,9 @@ impl Strategy for ClaimTemplates {
         claim_spec(spec.field("spec"), errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
+        self.validate_create(cx, obj, errs);
         immutable_spec(obj, old, "io.k8s.api.resource.v1.ResourceClaimTemplateSpec", errs);
     }
 }
@@ -220,7 +223,8 @@ impl Strategy for DeviceClasses {
         class_spec(obj.field("spec"), Cursor::default(), errs);
     }
 
-    fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+    fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         class_spec(obj.field("spec"), old.field("spec"), errs);
     }
 }

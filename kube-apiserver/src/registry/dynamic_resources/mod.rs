@@ -17,22 +17,10 @@ use apimachinery::names;
 use apimachinery::selector::label::validate_label_name;
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::storage_group::driver_name;
 use crate::registry::validation::named;
 
-const LABEL_LENGTH: usize = 63;
 const LONGEST_JSON: usize = 10 * 1024;
-
-/// upstream: validateDriverName, which is ValidateCSIDriverName
-fn driver_name(path: impl Into<Path>, name: &str, errs: &mut Errors) {
-    let path = path.into();
-    if name.is_empty() {
-        return errs.required(path, "");
-    }
-    if name.len() > LABEL_LENGTH {
-        errs.too_long(&path, LABEL_LENGTH);
-    }
-    errs.invalid_each(path, name, names::dns1123_subdomain(&name.to_lowercase()));
-}
 
 /// upstream: validatePoolName
 fn pool_name(place: Cursor<'_>, errs: &mut Errors) {

@@ -27,12 +27,14 @@ const LIST_ATTRIBUTES: [&str; 4] = ["bools", "ints", "strings", "versions"];
 
 impl Strategy for Slices {
     fn prepare_create(&self, cx: &RequestContext, obj: &mut Value) {
+        stamp_taints(cx, obj);
         crate::registry::ordinary::prepare_create(cx, obj);
         drop_disabled(obj, &Value::Null);
     }
 
     fn prepare_update(&self, cx: &RequestContext, obj: &mut Value, old: &Value) {
         // Upstream counts the generation before it drops fields.
+        stamp_taints(cx, obj);
         crate::registry::ordinary::prepare_update(cx, obj, old);
         drop_disabled(obj, old);
     }
@@ -55,6 +57,15 @@ impl Strategy for Slices {
 
     fn warnings_update(&self, cx: &RequestContext, obj: Cursor<'_>, _old: Cursor<'_>) -> Vec<String> {
         self.warnings_create(cx, obj)
+    }
+}
+
+/// A taint without a time is from now.
+fn stamp_taints(cx: &RequestContext, obj: &mut Value) {
+    let Some(Value::List(devices)) = obj.path_mut(&["spec", "devices"]) else { return };
+    for device in devices {
+        let Some(Value::List(taints)) = device.get_mut("taints") else { continue };
+        taints.iter_mut().filter(|t| t.get("timeAdded").is_null()).for_each(|t| t.set("timeAdded", cx.now_text()));
     }
 }
 
@@ -356,7 +367,7 @@ fn quantity(place: Cursor<'_>) -> Option<Quantity> {
 /// upstream: validateRequestPolicy
 fn request_policy(capacity: &str, policy: Cursor<'_>, errs: &mut Errors) {
     let (values, range, default) = (policy.field("validValues"), policy.field("validRange"), policy.field("default"));
-    let Ok(most) = Quantity::parse(capacity) else { return };
+    let most = Quantity::parse(capacity).unwrap_or_default();
     match (values.len() > 0, range.exists()) {
         (true, true) => {
             let detail = "exactly one policy can be specified, cannot specify \"validValues\" and \"validRange\" at the \

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use apimachinery::field::Errors;
+use apimachinery::field::{BadValue, Errors};
 use apimachinery::names;
 use apimachinery::object_meta;
+use apimachinery::quote::json_string;
 use apimachinery::value::{Cursor, Value};
 
 use super::claims::references;
@@ -23,6 +24,13 @@ fn device_id(device: Cursor<'_>) -> String {
     let parts = ["driver", "pool", "device", "shareID"].map(|name| device.field(name).str());
     let id = parts[..3].join("/");
     if parts[3].is_empty() { id } else { format!("{id}/{}", parts[3]) }
+}
+
+/// As messages show it.
+fn shown_id(device: Cursor<'_>) -> BadValue {
+    let part = |name: &'static str| json_string(device.value().get(name).str_or_empty());
+    let [driver, pool, name, share] = ["driver", "pool", "device", "shareID"].map(part);
+    BadValue::json(format!(r#"{{"Driver":{driver},"Pool":{pool},"Device":{name},"ShareID":{share}}}"#))
 }
 
 fn allocated(object: Cursor<'_>) -> BTreeSet<String> {
@@ -52,7 +60,11 @@ pub(super) fn validate(obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     };
     each_unique(reserved, MOST_CONSUMERS, uid_of, check, errs);
     let known = allocated(obj);
-    each_unique(status.field("devices"), ANY_NUMBER, device_id, |one, errs| device_status(one, &known, errs), errs);
+    each(status.field("devices"), ANY_NUMBER, |one, errs| device_status(one, &known, errs), errs);
+    let mut seen = BTreeSet::new();
+    for device in status.field("devices").list().filter(|device| !seen.insert(device_id(*device))) {
+        errs.duplicate(device, shown_id(device));
+    }
     let (allocation, old_allocation) = (status.field("allocation"), old_status.field("allocation"));
     if !reserved.is_empty() {
         if !allocation.exists() {
@@ -114,7 +126,7 @@ fn device_status(device: Cursor<'_>, known: &BTreeSet<String>, errs: &mut Errors
     }
     let id = device_id(device);
     if !known.contains(&id) {
-        errs.invalid(device, id, "must be an allocated device in the claim");
+        errs.invalid(device, shown_id(device), "must be an allocated device in the claim");
     }
     let conditions = device.field("conditions");
     if conditions.len() > MOST_CONDITIONS {

@@ -24,6 +24,14 @@ pub fn shown_struct(place: Cursor<'_>, type_name: &str) -> BadValue {
     }
 }
 
+/// As [`shown_struct`], of a struct that is no pointer: it is shown even if nothing in it is set.
+pub fn shown_plain_struct(place: Cursor<'_>, type_name: &str) -> BadValue {
+    match schema::type_by_name(type_name) {
+        Some(ty) => BadValue::json(of_struct(place.value(), ty)),
+        None => crate::registry::validation::shown(place.value()),
+    }
+}
+
 /// A list of structs of the type with this OpenAPI name.
 pub fn shown_structs(place: Cursor<'_>, type_name: &str) -> BadValue {
     match schema::type_by_name(type_name) {
@@ -155,13 +163,18 @@ fn of_shape(value: &Value, shape: &Shape) -> String {
                 entries.into_iter().map(|(key, value)| format!("{}:{}", json_string(key), of_shape(value, inner)));
             format!("{{{}}}", shown.collect::<Vec<_>>().join(","))
         }
+        (_, Value::Raw(json)) => compact(json),
         _ => json_value(value),
     }
 }
 
 /// JSON that is kept as it came, without the space between its parts.
 pub fn shown_raw(value: &Value) -> BadValue {
-    let json = json_value(value);
+    BadValue::json(compact(&json_value(value)))
+}
+
+/// JSON text without the space between its parts.
+fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut in_string, mut escaped) = (false, false);
     for c in json.chars() {
@@ -171,7 +184,7 @@ pub fn shown_raw(value: &Value) -> BadValue {
         in_string ^= c == '"' && !escaped;
         escaped = c == '\\' && !escaped;
     }
-    BadValue::json(out)
+    out
 }
 
 /// JSON text with one space of indentation for each level, as Go's json.MarshalIndent writes it.
