@@ -233,7 +233,7 @@ impl Validator<'_> {
                     self.path,
                     number_text(whole_factor)
                 );
-                errors.push(Error::invalid(self.at(), BadValue::Literal(number_text(whole_factor)), message));
+                errors.push(Error::invalid(self.at(), bad.clone(), message));
             } else if !is_whole(quotient) {
                 errors.push(self.invalid(bad.clone(), &format!("should be a multiple of {}", number_text(factor))));
             }

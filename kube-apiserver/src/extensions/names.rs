@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use super::validation::approval;
 use apimachinery::quote::quote;
 use apimachinery::value;
 use apimachinery::value::Value;
@@ -11,7 +12,6 @@ use apimachinery::value::Value;
 /// The status that a definition should have, given all definitions (itself included). Conditions keep their
 /// time while their status stays.
 pub fn status(definition: &Value, all: &[Value], now: &str) -> Value {
-    let spec = definition.get("spec");
     let (accepted, conflict) = accepted(definition, all);
     let mut status = definition.get("status").clone();
     status.set("acceptedNames", accepted);
@@ -28,7 +28,10 @@ pub fn status(definition: &Value, all: &[Value], now: &str) -> Value {
         (Some(_), false) => condition("Established", false, "NotAccepted", "not all names are accepted", now),
     };
     set_condition(&mut status, established);
-    let _ = spec;
+    if let Some((approved, reason, message)) = approval(definition) {
+        let kind = "KubernetesAPIApprovalPolicyConformant";
+        set_condition(&mut status, condition(kind, approved, reason, &message, now));
+    }
     status
 }
 

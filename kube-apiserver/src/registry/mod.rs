@@ -13,6 +13,7 @@ pub mod defaulting;
 pub mod discovery_slices;
 pub mod dynamic_resources;
 pub mod errors;
+pub mod expressions;
 pub mod flow_control_group;
 pub mod go_url;
 pub mod internal_json;

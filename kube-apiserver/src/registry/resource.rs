@@ -124,7 +124,7 @@ impl Resource {
 pub fn scheme_of(api_version: &str) -> &'static str {
     match api_version.split('/').next() {
         Some("apiregistration.k8s.io") => "k8s.io/kube-aggregator/pkg/apiserver/scheme/scheme.go:28",
-        Some("apiextensions.k8s.io") => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:52",
+        Some("apiextensions.k8s.io") => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
         _ => "pkg/api/legacyscheme/scheme.go:30",
     }
 }

@@ -103,7 +103,7 @@ fn definition(obj: &Value, old: Option<&Value>, leniency: Leniency, errs: &mut E
     }
     status(obj, errs);
     stored_versions(root, errs);
-    approval(root, old, errs);
+    check_approval(root, old, errs);
     let preserve = root.field("spec").field("preserveUnknownFields");
     let preserved = |old: &Value| old.path(&["spec", "preserveUnknownFields"]).as_bool() == Some(true);
     if preserve.bool() && !old.is_some_and(preserved) {
@@ -168,31 +168,46 @@ fn approval_of(definition: &Value) -> Approval {
     }
 }
 
+fn is_protected(definition: &Value) -> bool {
+    let group = definition.path(&["spec", "group"]).str_or_empty();
+    ["k8s.io", "kubernetes.io"].iter().any(|g| group == *g || group.ends_with(&format!(".{g}")))
+}
+
+/// What the condition about the approval says, for definitions in groups of the community: status, reason, message.
+/// upstream: apiextensions-apiserver/pkg/controller/apiapproval
+pub(super) fn approval(definition: &Value) -> Option<(bool, &'static str, String)> {
+    let text = definition.path(&["metadata", "annotations", APPROVAL]).str_or_empty();
+    is_protected(definition).then(|| match approval_of(definition) {
+        Approval::Missing => (false, "MissingAnnotation", missing_approval()),
+        Approval::Invalid => (false, "InvalidAnnotation", invalid_approval()),
+        Approval::Bypassed => (false, "UnapprovedAnnotation", format!("not approved: {text:?}")),
+        Approval::Given => (true, "ApprovedAnnotation", format!("approved in {text}")),
+    })
+}
+
+fn missing_approval() -> String {
+    format!("protected groups must have approval annotation {APPROVAL:?}, {APPROVAL_HELP}")
+}
+
+fn invalid_approval() -> String {
+    format!(
+        "protected groups must have approval annotation {APPROVAL:?} with either a URL or a reason starting with \
+         \"unapproved\", {APPROVAL_HELP}"
+    )
+}
+
 /// Groups of the Kubernetes community want an annotation.
 /// upstream: validateAPIApproval
-fn approval(root: Cursor<'_>, old: Option<&Value>, errs: &mut Errors) {
-    let group = root.field("spec").field("group").str();
-    let is_protected = ["k8s.io", "kubernetes.io"].iter().any(|g| group == *g || group.ends_with(&format!(".{g}")));
+fn check_approval(root: Cursor<'_>, old: Option<&Value>, errs: &mut Errors) {
     let state = approval_of(root.value());
-    if !is_protected || old.is_some_and(|old| approval_of(old) == state) {
+    if !is_protected(root.value()) || old.is_some_and(|old| approval_of(old) == state) {
         return;
     }
     let place = root.field("metadata").field("annotations").key(APPROVAL);
     match state {
         Approval::Given | Approval::Bypassed => {}
-        Approval::Missing => {
-            errs.required(
-                place,
-                format!("protected groups must have approval annotation {APPROVAL:?}, {APPROVAL_HELP}"),
-            );
-        }
-        Approval::Invalid => {
-            let detail = format!(
-                "protected groups must have approval annotation {APPROVAL:?} with either a URL or a reason starting with \
-                 \"unapproved\", {APPROVAL_HELP}"
-            );
-            errs.invalid(place, place.str(), detail);
-        }
+        Approval::Missing => errs.required(place, missing_approval()),
+        Approval::Invalid => errs.invalid(place, place.str(), invalid_approval()),
     }
 }
 

@@ -17,6 +17,7 @@ use apimachinery::field::Errors;
 use apimachinery::names;
 use apimachinery::value::Cursor;
 
+use crate::registry::expressions::{Wanted, mistake};
 use crate::registry::validation::named;
 
 const FAILURE_POLICIES: &[&str] = &["Fail", "Ignore"];
@@ -36,8 +37,30 @@ fn static_name_warnings(obj: Cursor<'_>) -> Vec<String> {
     vec![text]
 }
 
+/// What expressions may speak of besides the request.
+#[derive(Clone, Copy, Default)]
+struct Scope {
+    params: bool,
+    variables: bool,
+}
+
+impl Scope {
+    /// That of a policy.
+    fn of(spec: Cursor<'_>) -> Scope {
+        let variables = !spec.field("variables").is_empty() || spec.field("mutations").exists();
+        Scope { params: spec.field("paramKind").exists(), variables }
+    }
+
+    fn names(self) -> Vec<&'static str> {
+        let mut names = vec!["object", "oldObject", "request", "namespaceObject", "authorizer"];
+        names.extend(self.params.then_some("params"));
+        names.extend(self.variables.then_some("variables"));
+        names
+    }
+}
+
 /// upstream: validateMatchConditions
-fn match_conditions(conditions: Cursor<'_>, errs: &mut Errors) {
+fn match_conditions(conditions: Cursor<'_>, scope: Scope, errs: &mut Errors) {
     const MOST: usize = 64;
     if conditions.len() > MOST {
         errs.too_many(conditions, conditions.len(), MOST);
@@ -47,6 +70,8 @@ fn match_conditions(conditions: Cursor<'_>, errs: &mut Errors) {
         let (name, expression) = (condition.field("name"), condition.field("expression"));
         if expression.str().trim().is_empty() {
             errs.required(expression, "");
+        } else if let Some(wrong) = mistake(expression.str().trim(), &scope.names(), Wanted::Bool) {
+            errs.invalid(expression, expression.str().trim(), wrong);
         }
         if name.is_empty() {
             errs.required(name, "");

@@ -7,7 +7,8 @@ use apimachinery::quote::json_string;
 use apimachinery::value::Cursor;
 use apimachinery::{names, object_meta};
 
-use super::{FAILURE_POLICIES, REINVOCATION_POLICIES, match_conditions, rules, static_name_warnings};
+use super::{FAILURE_POLICIES, REINVOCATION_POLICIES, Scope, match_conditions, rules, static_name_warnings};
+use crate::registry::expressions::{Wanted, mistake};
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{none_or_one_of, one_of, required_named, required_one_of};
 
@@ -67,13 +68,14 @@ impl Strategy for Policies {
 /// upstream: validateValidatingAdmissionPolicySpec, validateMutatingAdmissionPolicySpec
 fn policy(kind: PolicyKind, obj: Cursor<'_>, conditions_are_known: bool, errs: &mut Errors) {
     let spec = obj.field("spec");
+    let scope = Scope::of(spec);
     let failure = spec.field("failurePolicy");
     if failure.exists() {
         one_of(failure, FAILURE_POLICIES, errs)
     } else {
         errs.required(failure, "")
     }
-    if spec.field("paramKind").exists() {
+    if scope.params {
         rules::param_kind(spec.field("paramKind"), errs);
     }
     let constraints = spec.field("matchConstraints");
@@ -90,9 +92,9 @@ fn policy(kind: PolicyKind, obj: Cursor<'_>, conditions_are_known: bool, errs: &
         errs.required(constraints, "");
     }
     if !conditions_are_known {
-        match_conditions(spec.field("matchConditions"), errs);
+        match_conditions(spec.field("matchConditions"), Scope { variables: false, ..scope }, errs);
     }
-    spec.field("variables").list().for_each(|one| variable(one, errs));
+    spec.field("variables").list().for_each(|one| variable(one, scope, errs));
     match kind {
         PolicyKind::Validating => validations(obj, spec, errs),
         PolicyKind::Mutating => mutations(spec, errs),
@@ -100,7 +102,7 @@ fn policy(kind: PolicyKind, obj: Cursor<'_>, conditions_are_known: bool, errs: &
 }
 
 /// upstream: validateVariable
-fn variable(variable: Cursor<'_>, errs: &mut Errors) {
+fn variable(variable: Cursor<'_>, scope: Scope, errs: &mut Errors) {
     let (name, expression) = (variable.field("name"), variable.field("expression"));
     if name.str().trim().is_empty() {
         errs.required(name, "name is not specified");
@@ -109,7 +111,23 @@ fn variable(variable: Cursor<'_>, errs: &mut Errors) {
     }
     if expression.str().trim().is_empty() {
         errs.required(expression, "expression is not specified");
+    } else {
+        told(expression, expression.str(), scope, Wanted::Anything, errs);
     }
+}
+
+/// Tells what is wrong with an expression; `text` is what upstream compiles of it.
+fn told(place: Cursor<'_>, text: &str, scope: Scope, wanted: Wanted, errs: &mut Errors) {
+    if let Some(wrong) = mistake(text, &scope.names(), wanted) {
+        errs.invalid(place, text, wrong);
+    }
+}
+
+/// True if the expression is a variable that could not be compiled, whose type is therefore not known.
+fn is_broken_variable(text: &str, spec: Cursor<'_>, scope: Scope) -> bool {
+    let Some(name) = text.strip_prefix("variables.") else { return false };
+    let broken = |v: &Cursor<'_>| mistake(v.field("expression").str(), &scope.names(), Wanted::Anything).is_some();
+    spec.field("variables").list().any(|v| v.field("name").str() == name && broken(&v))
 }
 
 fn is_cel_identifier(name: &str) -> bool {
@@ -148,7 +166,7 @@ fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
         }
         return;
     }
-    validations.list().for_each(|one| validation(one, errs));
+    validations.list().for_each(|one| validation(one, spec, errs));
     if annotations.len() > MOST {
         let shown: Vec<String> = annotations
             .list()
@@ -162,7 +180,7 @@ fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
     }
     let mut seen = BTreeSet::new();
     for annotation in annotations.list() {
-        audit_annotation(obj.field("metadata").field("name").str(), annotation, errs);
+        audit_annotation(obj, annotation, errs);
         let key = annotation.field("key");
         if !seen.insert(key.str()) {
             errs.duplicate(key, key.str());
@@ -171,18 +189,27 @@ fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
 }
 
 /// upstream: validateValidation
-fn validation(validation: Cursor<'_>, errs: &mut Errors) {
+fn validation(validation: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
+    const EMPTY: &str = "must be non-empty if specified";
+    let scope = Scope::of(spec);
     let expression = validation.field("expression");
     if expression.str().trim().is_empty() {
         errs.required(expression, "expression is not specified");
+    } else if is_broken_variable(expression.str(), spec, scope) {
+        errs.invalid(expression, expression.str(), "must evaluate to bool but got dyn");
+    } else {
+        told(expression, expression.str(), scope, Wanted::Bool, errs);
     }
-    for place in ["messageExpression", "message"].map(|name| validation.field(name)) {
-        let trimmed = place.str().trim();
-        if !place.is_empty() && trimmed.is_empty() {
-            errs.invalid(place, place.str(), "must be non-empty if specified");
-        }
+    let text = validation.field("messageExpression");
+    if !text.is_empty() && text.str().trim().is_empty() {
+        errs.invalid(text, text.str(), EMPTY);
+    } else if !text.is_empty() {
+        told(text, text.str(), scope, Wanted::Text, errs);
     }
     let message = validation.field("message");
+    if !message.is_empty() && message.str().trim().is_empty() {
+        errs.invalid(message, message.str(), EMPTY);
+    }
     if message.str().trim().contains(['\n', '\r']) {
         errs.invalid(message, message.str(), "must not contain line breaks");
     }
@@ -190,8 +217,10 @@ fn validation(validation: Cursor<'_>, errs: &mut Errors) {
 }
 
 /// upstream: validateAuditAnnotation
-fn audit_annotation(policy: &str, annotation: Cursor<'_>, errs: &mut Errors) {
+fn audit_annotation(obj: Cursor<'_>, annotation: Cursor<'_>, errs: &mut Errors) {
     const LONGEST: usize = 5 * 1024;
+    let policy = obj.field("metadata").field("name").str();
+    let scope = Scope::of(obj.field("spec"));
     let (key, value) = (annotation.field("key"), annotation.field("valueExpression"));
     if policy.is_empty() {
         errs.invalid(key, key.str(), "requires metadata.name be non-empty");
@@ -202,7 +231,11 @@ fn audit_annotation(policy: &str, annotation: Cursor<'_>, errs: &mut Errors) {
     match value.str().trim().len() {
         0 => errs.required(value, "valueExpression is not specified"),
         length if length > LONGEST => errs.required(value, format!("must not exceed {LONGEST} bytes in length")),
-        _ => {}
+        _ => {
+            if let Some(wrong) = mistake(value.str().trim(), &scope.names(), Wanted::Anything) {
+                errs.invalid(value, value.str(), wrong);
+            }
+        }
     }
 }
 
@@ -211,12 +244,13 @@ fn mutations(spec: Cursor<'_>, errs: &mut Errors) {
     if mutations.is_empty() {
         errs.required(mutations, "mutations must contain at least one item");
     }
-    mutations.list().for_each(|one| mutation(one, errs));
+    let scope = Scope::of(spec);
+    mutations.list().for_each(|one| mutation(one, scope, errs));
     required_one_of(spec.field("reinvocationPolicy"), REINVOCATION_POLICIES, errs);
 }
 
 /// upstream: validateMutation
-fn mutation(mutation: Cursor<'_>, errs: &mut Errors) {
+fn mutation(mutation: Cursor<'_>, scope: Scope, errs: &mut Errors) {
     let kind = mutation.field("patchType");
     let (own, other) = match kind.str() {
         "JSONPatch" => ("jsonPatch", "applyConfiguration"),
@@ -229,6 +263,8 @@ fn mutation(mutation: Cursor<'_>, errs: &mut Errors) {
         errs.required(patch, format!("must be specified when patchType is {}", kind.str()));
     } else if expression.str().trim().is_empty() {
         errs.required(expression, "");
+    } else {
+        told(expression, expression.str().trim(), scope, Wanted::Anything, errs);
     }
     if foreign.exists() {
         let detail = format!("must not be specified when patchType is {}", kind.str());

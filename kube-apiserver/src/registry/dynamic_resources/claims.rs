@@ -15,6 +15,7 @@ use super::{
     status,
 };
 use crate::registry::core::pod_spec::is_extended;
+use crate::registry::expressions::{Wanted, mistake};
 use crate::registry::internal_json::shown_plain_struct;
 use crate::registry::strategy::{Hooks, RequestContext, Strategy};
 use crate::registry::validation::{metadata_again, named, one_of, required_named, required_one_of};
@@ -176,8 +177,13 @@ fn selector(selector: Cursor<'_>, errs: &mut Errors) {
     let cel = selector.field("cel");
     if !cel.exists() {
         errs.required(cel, "");
-    } else if cel.field("expression").str().len() > LONGEST {
-        errs.too_long(cel.field("expression"), LONGEST);
+        return;
+    }
+    let expression = cel.field("expression");
+    if expression.str().len() > LONGEST {
+        errs.too_long(expression, LONGEST);
+    } else if let Some(wrong) = mistake(expression.str(), &["device"], Wanted::DeviceBool) {
+        errs.invalid(expression, expression.str(), wrong);
     }
 }
 

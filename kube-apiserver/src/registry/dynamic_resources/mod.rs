@@ -1,6 +1,6 @@
 //! Dynamic resource allocation: device classes, claims, claim templates and slices.
 //!
-//! What is absent: CEL selectors are not compiled, since there is no CEL engine; only their length is checked.
+//! What is absent: CEL selectors are not compiled, since there is no CEL engine; only what shows without one is told.
 //! upstream: pkg/registry/resource, pkg/apis/resource/validation/validation.go
 
 mod claims;
