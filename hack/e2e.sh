@@ -201,7 +201,7 @@ eventually 10 "scale back to 3" contains "scaled" k -n web scale deployment web 
 eventually 60 "three pods are left" ready_pods 3
 eventually 10 "set image starts a rolling update" contains "image updated" k -n web set image deployment/web web=k8s.local/web:1.36-none
 eventually 20 "rollout status waits for the broken image" contains "Waiting for deployment" bash -c "timeout 3 nsenter --net=/var/run/netns/$namespace $kubectl_binary -n web rollout status deployment/web || true"
-eventually 30 "the missing image is told" contains "ErrImage" k -n web get pods
+eventually 30 "the missing image is told" contains "ImagePull" k -n web get pods
 eventually 10 "rollout undo" contains "rolled back" k -n web rollout undo deployment/web
 eventually 60 "rollout status reports success" contains "successfully rolled out" k -n web rollout status deployment/web --timeout=50s
 eventually 60 "three pods are ready again" ready_pods 3
