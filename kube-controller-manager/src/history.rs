@@ -26,19 +26,19 @@ use crate::writes::Writes;
 /// Label of pods and revisions with the hash of their template.
 pub(crate) const HASH_LABEL: &str = "controller-revision-hash";
 
-/// What the name of a new revision is made of.
+/// Whose revisions they are: upstream names them in two ways.
 #[derive(Clone, Copy)]
-pub(crate) enum Naming {
-    /// The hash of the template, as daemon sets have it.
-    Template,
-    /// The hash of what the revision keeps, as stateful sets have it.
-    Patch,
+pub(crate) enum Keeper {
+    /// By the hash of the template.
+    DaemonSet,
+    /// By the hash of what the revision keeps.
+    StatefulSet,
 }
 
 /// Revisions of one kind of owner.
 pub(crate) struct History {
     context: Context,
-    naming: Naming,
+    keeper: Keeper,
     revisions: Reader<ControllerRevision>,
     writes: Arc<Writes>,
 }
@@ -57,12 +57,12 @@ pub(crate) fn hash_of(revision: &ControllerRevision) -> &str {
 }
 
 impl History {
-    pub(crate) fn new(context: &Context, naming: Naming, writes: Arc<Writes>) -> Self {
+    pub(crate) fn new(context: &Context, keeper: Keeper, writes: Arc<Writes>) -> Self {
         let revisions = context.informers.reader::<ControllerRevision>();
         revisions.add_index("owner", |revision| {
             api::controller_of(&revision.metadata).map(|owner| owner.uid.clone()).into_iter().collect()
         });
-        Self { context: context.clone(), naming, revisions, writes }
+        Self { context: context.clone(), keeper, revisions, writes }
     }
 
     pub(crate) fn reader(&self) -> &Reader<ControllerRevision> {
@@ -89,7 +89,7 @@ impl History {
         template: &PodTemplateSpec,
         collisions: &mut Option<i32>,
     ) -> Result<Arc<ControllerRevision>, ReconcileError> {
-        let patch = templates::patch(template);
+        let patch = templates::patch(template, self.keeper);
         let data: serde_json::Value = serde_json::from_str(&patch).unwrap_or_default();
         let all = self.of(owner.uid());
         let last = all.last().map_or(0, |revision| revision.revision);
@@ -132,9 +132,9 @@ impl History {
         revision: i64,
         collisions: Option<i32>,
     ) -> ControllerRevision {
-        let hash = match self.naming {
-            Naming::Template => templates::hash(template, collisions),
-            Naming::Patch => templates::patch_hash(patch, collisions.unwrap_or(0)),
+        let hash = match self.keeper {
+            Keeper::DaemonSet => templates::hash(template, collisions),
+            Keeper::StatefulSet => templates::patch_hash(patch, collisions.unwrap_or(0)),
         };
         let mut labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
         labels.insert(HASH_LABEL.to_owned(), hash.clone());

@@ -7,6 +7,8 @@ use apimachinery::codec::json::{self, DecodeOptions};
 use apimachinery::{Type, Value, dump, hash, schema};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 
+use crate::history::Keeper;
+
 /// The hash of a template; the collision count makes another one of the same template.
 pub(crate) fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
     let mut text = dump::for_hash(&decoded(template), template_type()).into_bytes();
@@ -19,13 +21,17 @@ pub(crate) fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> Strin
 }
 
 /// A template as revisions keep it: JSON of a patch that replaces the owner's.
-pub(crate) fn patch(template: &PodTemplateSpec) -> String {
+pub(crate) fn patch(template: &PodTemplateSpec, keeper: Keeper) -> String {
     let mut text = Vec::new();
     json::encode(&decoded(template), template_type(), &mut text);
     let mut template = json::decode_untyped(&text).unwrap_or_default();
     template.set("$patch", "replace");
+    let template = match keeper {
+        Keeper::DaemonSet => template,
+        Keeper::StatefulSet => as_floats(template),
+    };
     let mut patch = Value::map();
-    patch.set_path(&["spec", "template"], as_floats(template));
+    patch.set_path(&["spec", "template"], template);
     json::to_string(&patch)
 }
 
@@ -43,7 +49,7 @@ fn decoded(template: &PodTemplateSpec) -> Value {
     json::decode(&text, template_type(), &DecodeOptions::default()).map(|decoded| decoded.value).unwrap_or_default()
 }
 
-/// Upstream's way leads over numbers of 64-bit floating point, which are not exact beyond 2^53.
+/// Stateful sets' way leads over numbers of 64-bit floating point, which are not exact beyond 2^53.
 fn as_floats(value: Value) -> Value {
     const EXACT: u64 = 1 << 53;
     match value {
@@ -76,7 +82,8 @@ mod tests {
                 panic!("four columns: {line}")
             };
             let template: PodTemplateSpec = serde_json::from_str(json).expect("a template");
-            let patch = patch(&template);
+            let keeper = if kind == "StatefulSet" { Keeper::StatefulSet } else { Keeper::DaemonSet };
+            let patch = patch(&template, keeper);
             if !kept.is_empty() {
                 assert_eq!(patch, kept);
             }
@@ -88,7 +95,7 @@ mod tests {
     #[test]
     fn patches_are_the_bytes_of_upstream() {
         assert_eq!(
-            patch(&template()),
+            patch(&template(), Keeper::StatefulSet),
             concat!(
                 r#"{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"\u003cx\u003e"}},"#,
                 r#""spec":{"containers":[{"image":"i","name":"c","ports":[{"containerPort":80,"protocol":"TCP"}],"#,

@@ -14,7 +14,7 @@ use kube::api::{Api, PostParams};
 
 use super::StartError;
 use crate::context::{Context, Shared};
-use crate::history::{self, HASH_LABEL, History, Naming};
+use crate::history::{self, HASH_LABEL, History, Keeper};
 use crate::pods::{self, control::PodControl};
 use crate::runner::{self, Controller, Doing as _, Keys, Next, ReconcileError};
 use crate::writes::Writes;
@@ -31,7 +31,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
         sets: context.informers.reader(),
         nodes: context.informers.reader(),
         pods: PodControl::new(&context, Arc::clone(&writes)),
-        history: History::new(&context, Naming::Template, Arc::clone(&writes)),
+        history: History::new(&context, Keeper::DaemonSet, Arc::clone(&writes)),
         writes,
         context: context.clone(),
     };

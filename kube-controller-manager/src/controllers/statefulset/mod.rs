@@ -15,7 +15,7 @@ use kube::api::{Api, PostParams};
 
 use super::StartError;
 use crate::context::{Context, Shared};
-use crate::history::{self, HASH_LABEL, History, Naming};
+use crate::history::{self, HASH_LABEL, History, Keeper};
 use crate::pods::{
     self,
     control::{PodControl, Tell},
@@ -35,7 +35,7 @@ pub(super) fn start(shared: &Shared) -> Result<bool, StartError> {
         sets: context.informers.reader(),
         claims: context.informers.reader(),
         pods: PodControl::new(&context, Arc::clone(&writes)).telling(Tell::WithSet),
-        history: History::new(&context, Naming::Patch, Arc::clone(&writes)),
+        history: History::new(&context, Keeper::StatefulSet, Arc::clone(&writes)),
         writes,
         context: context.clone(),
     };
