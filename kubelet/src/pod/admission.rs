@@ -169,7 +169,10 @@ fn fits(pod: &Pod, others: &[Arc<Pod>], allocatable: &BTreeMap<String, String>) 
             return Err(out_of("pods", 1, used, capacity));
         }
     }
-    for name in ["cpu", "memory", "ephemeral-storage"] {
+    // In upstream's order; what the node does not count at all is somebody else's to give.
+    const FIRST: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+    let others_names = allocatable.keys().map(String::as_str).filter(|name| *name != "pods" && !FIRST.contains(name));
+    for name in FIRST.into_iter().chain(others_names) {
         let Some(capacity) = amount(name) else { continue };
         let in_thousandths = name == "cpu";
         let unit = |milli: i64| if in_thousandths { milli } else { milli / 1000 };
@@ -216,6 +219,9 @@ mod tests {
             refused.message,
             "Node didn't have enough resource: cpu, requested: 501, used: 1500, capacity: 2000"
         );
+        let pages = pod("b", r#"{"containers":[{"name":"c","resources":{"requests":{"hugepages-2Mi":"4Mi"}}}]}"#);
+        let none: BTreeMap<String, String> = [("hugepages-2Mi".to_owned(), "0".to_owned())].into();
+        assert_eq!(fits(&pages, &[], &none).expect_err("none").reason, "OutOfhugepages-2Mi");
         let full = [one("a", "0"), one("c", "0")];
         assert_eq!(fits(&one("b", "0"), &full, &allocatable).expect_err("full").reason, "OutOfpods");
     }

@@ -84,6 +84,9 @@ pub enum SyncError {
     /// Something was not killed.
     #[error(transparent)]
     Kill(#[from] KillError),
+    /// The pod claims devices.
+    #[error("failed to prepare dynamic resources")]
+    Claims,
     /// The runtime cannot run the pod as it asks.
     #[error("failed to \"CreatePodSandbox\"")]
     Class(#[source] ClassError),
@@ -317,6 +320,16 @@ fn sandbox_of(cx: &Machinery, pod: &Pod, attempt: u32) -> PodSandboxConfig {
     sandbox_config(pod, inputs)
 }
 
+/// Devices that are claimed are not prepared here; a pod that started without them would not be what was asked for.
+fn refuse_claims(cx: &Machinery, pod: &Pod) -> Result<(), SyncError> {
+    if pod.spec().resource_claims.as_ref().is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    let message = "Failed to prepare dynamic resources: resource claims are not supported by this kubelet";
+    cx.events.pod_warning(pod, "FailedPrepareDynamicResources", message);
+    Err(SyncError::Claims)
+}
+
 /// The runtime's handler for the pod, once it is clear that the pod can be run as it asks.
 fn handler_of(cx: &Machinery, pod: &Pod) -> Result<String, ClassError> {
     check_name(pod, &host_names(pod, &cx.settings.dns.cluster_domain))?;
@@ -337,6 +350,7 @@ async fn create_sandbox(
         metrics::STARTED_PODS_ERRORS.with_label_values::<&str>(&[]).inc();
         cx.events.pod_warning(pod, "FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
     };
+    refuse_claims(cx, pod)?;
     let handler = handler_of(cx, pod).inspect_err(|error| failed(error)).map_err(SyncError::Class)?;
     let id = cx.runtime.run_sandbox(config.clone(), &handler).await.map_err(|error| {
         failed(&error);
