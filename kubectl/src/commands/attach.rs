@@ -93,8 +93,13 @@ pub(super) async fn attach(inv: &Invocation, pod: &Value, container: &str, mut s
     if !session.quiet && session.stdin && session.tty {
         let path = inv.command_path();
         let path = if path.ends_with("attach") { path } else { "kubectl attach".to_owned() };
-        inv.ctx
-            .out(&format!("Session ended, resume using '{path} {pod_name} -c {name} -n {namespace} -i -t' command\n"));
+        let command = format!("'{path} {pod_name} -c {name} -n {namespace} -i -t'");
+        let ephemeral = pod.path(&["spec", "ephemeralContainers"]).items();
+        inv.ctx.out(&if ephemeral.iter().any(|container| container.get("name").str_or_empty() == name) {
+            format!("Session ended, the ephemeral container will not be restarted but may be reattached using {command} if it is still running\n")
+        } else {
+            format!("Session ended, resume using {command} command\n")
+        });
     }
     Ok(())
 }
