@@ -67,7 +67,9 @@ const KNOWN: [&str; 41] = [
 const DYNAMIC: [&str; 3] = ["object", "oldObject", "params"];
 
 static CHAIN: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^ *([A-Za-z_][A-Za-z0-9_]*)((?:\.[A-Za-z_][A-Za-z0-9_]*)*) *$").expect("the pattern is valid")
+    const NAME: &str = "[A-Za-z_][A-Za-z0-9_]*";
+    const COMPARED: &str = r#"(?:==|!=|<=|>=|<|>) *(?:-?[0-9]+|"[^"\\\n]*"|'[^'\\\n]*'|true|false) *"#;
+    Regex::new(&format!(r"^ *({NAME})(?:\.{NAME})* *({COMPARED})?$")).expect("the pattern is valid")
 });
 static STRAY: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^ *[A-Za-z_][A-Za-z0-9_]*!$").expect("the pattern is valid"));
@@ -97,7 +99,7 @@ pub fn mistake(text: &str, declared: &[&str], wanted: Wanted) -> Option<String> 
         let unknown = || at(text, root.start() + 1, &format!("undeclared reference to '{name}' (in container '')"));
         return (!KNOWN.contains(&name)).then(unknown);
     }
-    if DYNAMIC.contains(&name) { wrong_type("dyn", wanted) } else { None }
+    if DYNAMIC.contains(&name) && parts.get(2).is_none() { wrong_type("dyn", wanted) } else { None }
 }
 
 fn wrong_type(got: &str, wanted: Wanted) -> Option<String> {
@@ -134,6 +136,7 @@ mod tests {
             ("\"a\"", Some("must evaluate to bool but got string")),
             ("object.x.y", Some("must evaluate to bool but got dyn")),
             ("request.name", None),
+            ("object.x == \"a\"", None),
         ];
         for (text, expected) in cases {
             assert_eq!(mistake(text, &["object", "request"], Wanted::Bool).as_deref(), expected, "{text}");

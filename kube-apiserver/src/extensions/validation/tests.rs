@@ -48,10 +48,10 @@ fn schemas() {
             vec!["v.openAPIV3Schema.properties[a].anyOf[0].type: Forbidden: must be empty to be structural"],
         ),
         (
-            object(r#""a": {"type": "string", "allOf": [{"properties": {"b": {}}}]}"#),
+            r#"{"type": "object", "allOf": [{"properties": {"b": {}}}]}"#.to_owned(),
             vec![
-                "v.openAPIV3Schema.properties[a].properties[b]: Required value: because it is defined in \
-                 v.openAPIV3Schema.properties[a].allOf[0].properties[b]",
+                "v.openAPIV3Schema.properties[b]: Required value: because it is defined in \
+                 v.openAPIV3Schema.allOf[0].properties[b]",
             ],
         ),
         (
@@ -68,8 +68,8 @@ fn schemas() {
         (
             object(r#""a": {"type": "integer", "default": "x"}"#),
             vec![
-                "v.openAPIV3Schema.properties[a].default: Invalid value: \"string\": \
-                 v.openAPIV3Schema.properties[a].default in body must be of type integer: \"string\"",
+                "v.openAPIV3Schema.properties[a].default: Invalid value: \"string\":  in body must be of type integer: \
+                 \"string\"",
             ],
         ),
     ];

@@ -139,7 +139,7 @@ fn request(request: Cursor<'_>, errs: &mut Errors) {
     const MOST_CHOICES: usize = 8;
     named(request.field("name"), names::dns1123_label, errs);
     let (exactly, choices) = (request.field("exactly"), request.field("firstAvailable"));
-    match (exactly.exists(), choices.len() > 0) {
+    match (exactly.exists(), !choices.is_empty()) {
         (false, false) => errs.required(request, "exactly one of `exactly` or `firstAvailable` is required"),
         (true, true) => {
             let detail = "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set";

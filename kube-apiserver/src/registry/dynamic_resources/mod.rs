@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use apimachinery::field::{Errors, Path};
 use apimachinery::names;
 use apimachinery::selector::label::validate_label_name;
-use apimachinery::value::{Cursor, Value};
+use apimachinery::value::Cursor;
 
 use crate::registry::storage_group::driver_name;
 use crate::registry::validation::named;
@@ -77,9 +77,7 @@ fn json_object(place: Cursor<'_>, stored: bool, errs: &mut Errors) {
     let length = place.value().as_raw().map_or(0, str::len);
     let mut tree = place.value().clone();
     tree.expand_raw();
-    if place.is_empty() && !matches!(tree, Value::Map(_)) && length == 0 && !matches!(tree, Value::List(_)) {
-        errs.required(place, "");
-    } else if !stored && length > LONGEST_JSON {
+    if !stored && length > LONGEST_JSON {
         errs.too_long(place, LONGEST_JSON);
     } else if tree.is_null() {
         errs.required(place, "");
@@ -182,7 +180,7 @@ fn binding_conditions(device: Cursor<'_>, errs: &mut Errors) {
         (bound, failed, ("bindingConditions", "bindingFailureConditions")),
         (failed, bound, ("bindingFailureConditions", "bindingConditions")),
     ] {
-        if one.len() == 0 && other.len() > 0 {
+        if one.is_empty() && !other.is_empty() {
             errs.invalid(
                 one,
                 crate::registry::validation::shown(one.value()),

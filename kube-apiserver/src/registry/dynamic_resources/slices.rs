@@ -293,7 +293,7 @@ fn attribute(attribute: Cursor<'_>, errs: &mut Errors) {
         version(attribute.field("version"), errs);
     }
     for list in LIST_ATTRIBUTES.map(|name| attribute.field(name)).into_iter().filter(|list| list.exists()) {
-        if list.len() == 0 {
+        if list.is_empty() {
             errs.invalid(list, list, "must not be empty if specified");
         }
     }
@@ -368,7 +368,7 @@ fn quantity(place: Cursor<'_>) -> Option<Quantity> {
 fn request_policy(capacity: &str, policy: Cursor<'_>, errs: &mut Errors) {
     let (values, range, default) = (policy.field("validValues"), policy.field("validRange"), policy.field("default"));
     let most = Quantity::parse(capacity).unwrap_or_default();
-    match (values.len() > 0, range.exists()) {
+    match (!values.is_empty(), range.exists()) {
         (true, true) => {
             let detail = "exactly one policy can be specified, cannot specify \"validValues\" and \"validRange\" at the \
                           same time";
