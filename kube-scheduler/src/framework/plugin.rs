@@ -110,13 +110,9 @@ pub trait PreFilter: Send + Sync {
     /// # Errors
     /// The rejection.
     fn pre_filter(&self, state: &mut CycleState, pod: &Pod, nodes: &Snapshot) -> Result<PreFilterOutcome, Rejection>;
-    /// A simulation puts `added` on `node`.
-    fn add_pod(&self, state: &mut CycleState, pod: &Pod, added: &Pod, node: &NodeInfo) {
-        let _ = (state, pod, added, node);
-    }
-    /// A simulation takes `removed` off `node`.
-    fn remove_pod(&self, state: &mut CycleState, pod: &Pod, removed: &Pod, node: &NodeInfo) {
-        let _ = (state, pod, removed, node);
+    /// A simulation puts `other` on `node` (`by` is 1) or takes it off (-1): what was counted changes by that.
+    fn recount(&self, state: &mut CycleState, pod: &Pod, other: &Pod, node: &NodeInfo, by: i64) {
+        let _ = (state, pod, other, node, by);
     }
 }
 

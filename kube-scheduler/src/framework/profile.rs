@@ -153,7 +153,7 @@ impl Profile {
     pub fn simulate_add(&self, state: &mut CycleState, pod: &Pod, added: &Pod, node: &NodeInfo) {
         for plugin in &self.pre_filter {
             if !state.skip_filter.contains(&plugin.name()) {
-                plugin.add_pod(state, pod, added, node);
+                plugin.recount(state, pod, added, node, 1);
             }
         }
     }
@@ -162,7 +162,7 @@ impl Profile {
     pub fn simulate_remove(&self, state: &mut CycleState, pod: &Pod, removed: &Pod, node: &NodeInfo) {
         for plugin in &self.pre_filter {
             if !state.skip_filter.contains(&plugin.name()) {
-                plugin.remove_pod(state, pod, removed, node);
+                plugin.recount(state, pod, removed, node, -1);
             }
         }
     }

@@ -185,14 +185,9 @@ impl PreFilter for InterPodAffinity {
         state.insert(matches);
         Ok(PreFilterOutcome::All)
     }
-    fn add_pod(&self, state: &mut CycleState, pod: &Pod, added: &Pod, node: &NodeInfo) {
+    fn recount(&self, state: &mut CycleState, pod: &Pod, other: &Pod, node: &NodeInfo, by: i64) {
         if let Some(matches) = state.get_mut::<Matches>() {
-            matches.update(pod, added, &node.node, 1);
-        }
-    }
-    fn remove_pod(&self, state: &mut CycleState, pod: &Pod, removed: &Pod, node: &NodeInfo) {
-        if let Some(matches) = state.get_mut::<Matches>() {
-            matches.update(pod, removed, &node.node, -1);
+            matches.update(pod, other, &node.node, by);
         }
     }
 }
@@ -403,7 +398,7 @@ mod tests {
         assert_eq!(verdicts(&web, &nodes), ["node(s) didn't satisfy existing pods anti-affinity rules", "ok"]);
         let mut state = CycleState::default();
         plugin().pre_filter(&mut state, &web, &snapshot(&nodes)).unwrap();
-        plugin().remove_pod(&mut state, &web, &nodes[0].pods[0], &nodes[0]);
+        plugin().recount(&mut state, &web, &nodes[0].pods[0], &nodes[0], -1);
         assert!(plugin().filter(&state, &web, &nodes[0]).is_ok());
     }
 

@@ -152,14 +152,9 @@ impl PreFilter for PodTopologySpread {
         state.insert(Counted::take(constraints, pod, nodes));
         Ok(PreFilterOutcome::All)
     }
-    fn add_pod(&self, state: &mut CycleState, pod: &Pod, added: &Pod, node: &NodeInfo) {
+    fn recount(&self, state: &mut CycleState, pod: &Pod, other: &Pod, node: &NodeInfo, by: i64) {
         if let Some(counted) = state.get_mut::<Counted>() {
-            counted.update(pod, added, &node.node, 1);
-        }
-    }
-    fn remove_pod(&self, state: &mut CycleState, pod: &Pod, removed: &Pod, node: &NodeInfo) {
-        if let Some(counted) = state.get_mut::<Counted>() {
-            counted.update(pod, removed, &node.node, -1);
+            counted.update(pod, other, &node.node, by);
         }
     }
 }
@@ -389,7 +384,7 @@ mod tests {
         plugin().pre_filter(&mut state, &p, &snapshot(&nodes)).unwrap();
         assert!(plugin().filter(&state, &p, &nodes[0]).is_err());
         let victim = Arc::clone(&nodes[0].pods[0]);
-        plugin().remove_pod(&mut state, &p, &victim, &nodes[0]);
+        plugin().recount(&mut state, &p, &victim, &nodes[0], -1);
         assert!(plugin().filter(&state, &p, &nodes[0]).is_ok());
     }
 

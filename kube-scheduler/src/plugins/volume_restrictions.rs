@@ -89,14 +89,10 @@ impl PreFilter for VolumeRestrictions {
         state.insert(exclusive);
         Ok(PreFilterOutcome::All)
     }
-    fn add_pod(&self, state: &mut CycleState, pod: &Pod, added: &Pod, _node: &NodeInfo) {
+    fn recount(&self, state: &mut CycleState, pod: &Pod, other: &Pod, _node: &NodeInfo, by: i64) {
         if let Some(exclusive) = state.get_mut::<Exclusive>() {
-            exclusive.uses += uses(pod, added, &exclusive.claims);
-        }
-    }
-    fn remove_pod(&self, state: &mut CycleState, pod: &Pod, removed: &Pod, _node: &NodeInfo) {
-        if let Some(exclusive) = state.get_mut::<Exclusive>() {
-            exclusive.uses = exclusive.uses.saturating_sub(uses(pod, removed, &exclusive.claims));
+            let changed = uses(pod, other, &exclusive.claims);
+            exclusive.uses = if by > 0 { exclusive.uses + changed } else { exclusive.uses.saturating_sub(changed) };
         }
     }
 }
