@@ -412,6 +412,13 @@ impl ApiError {
         self.0.details.get_or_insert_with(Details::default)
     }
 
+    /// With other advice when to try again; 0 is none.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: i32) -> Self {
+        self.details_mut().retry_after_seconds = seconds;
+        self
+    }
+
     /// Seconds after which to try again, if said.
     pub fn retry_after_seconds(&self) -> Option<i32> {
         self.details().map(|d| d.retry_after_seconds).filter(|s| *s > 0)

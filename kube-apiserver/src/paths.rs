@@ -57,6 +57,7 @@ impl Paths {
                 Ok(()) => json_text(&component_base::version::info()),
                 Err(error) => responses::error(&error, request.headers()),
             }),
+            _ if path.starts_with("/version/") => responses::error(&resource_not_found(), request.headers()),
             "/statusz" => statusz::answer(request.headers(), self.started),
             "/metrics" => metrics(component_base::metrics::render(), request.headers()),
             "/metrics/slis" => metrics(crate::metrics::slis::render(), request.headers()),

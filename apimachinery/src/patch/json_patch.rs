@@ -1,6 +1,7 @@
 //! JSON patches (RFC 6902) with the leniencies that the API has always had: negative indexes, `replace` of a missing member.
 //! Corresponds to evanphx/json-patch v4.
 
+use crate::codec::json;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
@@ -39,7 +40,7 @@ impl JsonPatch {
         let items: Vec<Option<Box<RawValue>>> = match serde_json::from_slice::<Option<Vec<_>>>(patch) {
             Ok(items) => items.unwrap_or_default(),
             Err(error) if error.is_data() => return Err(bad(json_type(&String::from_utf8_lossy(patch)))),
-            Err(error) => return Err(PatchError::BadRequest(syntax_message(checked, &error))),
+            Err(error) => return Err(PatchError::BadRequest(syntax_message(checked, &error, patch))),
         };
         if items.len() > MAX_OPERATIONS {
             return Err(PatchError::TooLarge(format!(
@@ -79,8 +80,11 @@ impl JsonPatch {
     }
 }
 
-fn syntax_message(checked: bool, error: &serde_json::Error) -> String {
-    let text = if error.is_eof() { "unexpected end of JSON input".to_owned() } else { error.to_string() };
+fn syntax_message(checked: bool, error: &serde_json::Error, patch: &[u8]) -> String {
+    let text = match json::decode_untyped(patch) {
+        Err(error) => error.to_string(),
+        Ok(_) => error.to_string(),
+    };
     if checked { format!("error decoding patch: {text}") } else { text }
 }
 

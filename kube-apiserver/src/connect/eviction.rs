@@ -2,6 +2,8 @@
 //!
 //! upstream: pkg/registry/core/pod/storage/eviction.go
 
+use apimachinery::patch::apply;
+use apimachinery::schema;
 use apimachinery::selector::label::Selector;
 use apimachinery::status::{ApiError, Cause};
 use apimachinery::value::Value;
@@ -18,6 +20,8 @@ use crate::state::AppState;
 const ATTEMPTS: usize = 5;
 /// More unconfirmed evictions than this are refused.
 const MAX_DISRUPTED: usize = 2000;
+/// apiVersion and kind of budgets.
+const BUDGET: (&str, &str) = ("policy/v1", "PodDisruptionBudget");
 const VIOLATES: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
 
 /// See the module.
@@ -106,9 +110,31 @@ impl Eviction {
             ..cx.clone()
         };
         let evicted = found.path(&["metadata", "name"]).str_or_empty().to_owned();
-        store.modify(&cx, &name, &Preconditions::default(), |budget| decrement(budget, &evicted)).await?;
+        let change = |budget: &mut Value| {
+            let old = budget.clone();
+            decrement(budget, &evicted)?;
+            claim(&cx, &old, budget);
+            Ok(())
+        };
+        store.modify(&cx, &name, &Preconditions::default(), change).await?;
         Ok(Allowance { name, pins_revision: false })
     }
+}
+
+/// The server itself owns what it takes off a budget.
+fn claim(cx: &RequestContext, old: &Value, budget: &mut Value) {
+    let Some(ty) = schema::kind(BUDGET.0, BUDGET.1) else { return };
+    let now = cx.now_text();
+    let write = apply::Write {
+        ty,
+        api_version: BUDGET.0,
+        kind: BUDGET.1,
+        subresource: "status",
+        filter: None,
+        now: &now,
+        convert: None,
+    };
+    apply::update(&write, old, budget, "kube-apiserver");
 }
 
 fn options(eviction: &Value, cx: &RequestContext) -> DeleteOptions {
@@ -211,6 +237,12 @@ fn decrement(budget: &mut Value, pod: &str) -> Result<(), ApiError> {
     status.field_mut("disruptedPods").set(pod, now);
     if allowed == 1 {
         set_condition(budget, "DisruptionAllowed", "False", "InsufficientPods", "");
+        let observed = budget.path(&["status", "observedGeneration"]).clone();
+        let conditions = budget.field_mut("status").field_mut("conditions").list_mut();
+        let own = conditions.iter_mut().find(|c| c.get("type").str_or_empty() == "DisruptionAllowed");
+        if let (Some(condition), false) = (own, observed.is_null()) {
+            condition.set("observedGeneration", observed);
+        }
     }
     Ok(())
 }

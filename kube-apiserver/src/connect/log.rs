@@ -125,7 +125,7 @@ impl Options {
         if self.since_time.is_none() {
             at_least("sinceSeconds", self.since_seconds, 1, "must be greater than 0");
         } else if self.since_seconds.is_some() {
-            errs.forbidden(Path::nil(), "at most one of `sinceTime` or `sinceSeconds` may be specified");
+            errs.forbidden(Path::root("[]"), "at most one of `sinceTime` or `sinceSeconds` may be specified");
         }
         if errs.is_empty() { Ok(()) } else { Err(ApiError::invalid("", "PodLogOptions", name, &errs)) }
     }

@@ -47,7 +47,12 @@ pub fn object(
     };
     match (validation, decoded.strict_errors.is_empty()) {
         (_, true) | (FieldValidation::Ignore, _) => {}
-        (FieldValidation::Warn, false) => decoded.strict_errors.iter().for_each(|e| warnings.add(e.as_str())),
+        (FieldValidation::Warn, false) => {
+            // what YAML says of several lines is one error, but one warning for each
+            let lines =
+                decoded.strict_errors.iter().flat_map(|e| e.strip_prefix(YAML_ERRORS).unwrap_or(e).split("\n  "));
+            lines.for_each(|line| warnings.add(line));
+        }
         (FieldValidation::Strict, false) => {
             let text = format!("strict decoding error: {}", decoded.strict_errors.join(", "));
             return Err(cannot_handle(&decoded.kind, version_of(&decoded.api_version), expected.kind, &text));
@@ -64,6 +69,9 @@ pub fn object(
     value.set("kind", expected.kind);
     Ok(value)
 }
+
+/// How the YAML decoder begins to tell what is wrong with single lines.
+const YAML_ERRORS: &str = "yaml: unmarshal errors:\n  ";
 
 /// DeleteOptions of a body: of any group version, or without apiVersion and kind.
 ///

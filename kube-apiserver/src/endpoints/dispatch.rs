@@ -174,9 +174,9 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
     let may_delete_all = has("deletecollection");
     let in_namespace = !scope.store.resource.namespaced || !scope.info.namespace.is_empty();
     match (&method, named) {
-        (&Method::GET | &Method::HEAD, false) => verbs::list(scope, watch_path, http).await,
-        (&Method::GET | &Method::HEAD, true) if watch_path => verbs::list(scope, true, http).await,
-        (&Method::GET | &Method::HEAD, true) if in_namespace => verbs::get(scope).await,
+        (&Method::GET, false) => verbs::list(scope, watch_path, http).await,
+        (&Method::GET, true) if watch_path => verbs::list(scope, true, http).await,
+        (&Method::GET, true) if in_namespace => verbs::get(scope).await,
         (&Method::POST, false) if in_namespace => verbs::create(scope, http).await,
         (&Method::DELETE, false) if in_namespace && may_delete_all => verbs::delete_collection(scope, http).await,
         (&Method::PUT, true) if in_namespace => verbs::update(scope, http).await,
@@ -246,7 +246,7 @@ async fn subresource(
     let scope = scope(&state, store, served, request, &http);
     let has = |verb: &str| verbs.contains(&verb);
     match method {
-        Method::GET | Method::HEAD if has("get") => verbs::get(scope).await,
+        Method::GET if has("get") => verbs::get(scope).await,
         Method::PUT if has("update") => verbs::update(scope, http).await,
         Method::PATCH if has("patch") => verbs::patch(scope, http).await,
         _ => Err(method_not_allowed()),

@@ -79,7 +79,7 @@ impl View {
     fn as_is(&self) -> bool {
         match self.part {
             Part::Whole => self.store.stored.sends_as_is(&self.served),
-            Part::Metadata(_) => !self.store.stored.cached_is_json(),
+            Part::Metadata(_) => !self.store.stored.cached_is_json() && !self.store.strategy.has_internal_form(),
         }
     }
 
@@ -102,6 +102,7 @@ impl View {
                 object
             }
             Part::Metadata(api_version) => {
+                self.store.strategy.as_internal(&mut object);
                 let mut out = Value::map();
                 out.set("apiVersion", api_version.as_str());
                 out.set("kind", "PartialObjectMetadata");

@@ -132,8 +132,10 @@ pub fn of_event(
     out: &mut Vec<u8>,
 ) -> Result<(), ApiError> {
     let object = scope.store.object(raw)?;
-    let columns = if headers { columns(scope) } else { Vec::new() };
-    let mut table = empty(version, columns);
+    let mut table = empty(version, columns(scope));
+    if !headers {
+        table.set("columnDefinitions", Value::Null);
+    }
     table.set_path(&["metadata", "resourceVersion"], object.path(&["metadata", "resourceVersion"]).clone());
     table.set("rows", Value::List(vec![row(scope, object, include, version)]));
     let api_version = format!("meta.k8s.io/{version}");
@@ -190,7 +192,7 @@ fn columns(scope: &Scope) -> Vec<Value> {
     }
 }
 
-fn row(scope: &Scope, mut object: Value, include: Include, version: &str) -> Value {
+fn row(scope: &Scope, object: Value, include: Include, version: &str) -> Value {
     let custom = scope.store.resource.custom.as_ref();
     let custom = custom.map(|c| c.cells(&scope.served.api_version, &object, Timestamp::now()));
     let cells = custom
@@ -207,10 +209,7 @@ fn row(scope: &Scope, mut object: Value, include: Include, version: &str) -> Val
     let shown = match include {
         Include::None => return row,
         Include::Object => whole.shown(object),
-        Include::Metadata => {
-            scope.store.strategy.as_internal(&mut object);
-            View { part: Part::Metadata(format!("meta.k8s.io/{version}")), ..whole }.shown(object)
-        }
+        Include::Metadata => View { part: Part::Metadata(format!("meta.k8s.io/{version}")), ..whole }.shown(object),
     };
     let schema = match include {
         Include::Object => &*scope.served.schema,

@@ -237,6 +237,11 @@ pub trait Strategy: Send + Sync + 'static {
     /// Takes out of a hub object what upstream's internal version keeps elsewhere: rows show metadata without it.
     fn as_internal(&self, _obj: &mut Value) {}
 
+    /// True if `as_internal` does something.
+    fn has_internal_form(&self) -> bool {
+        false
+    }
+
     /// What upstream's conversion to the hub version puts into an object that has nothing (bookmarks).
     fn complete_empty(&self, _obj: &mut Value) {}
 

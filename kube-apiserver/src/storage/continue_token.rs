@@ -2,6 +2,7 @@
 //!
 //! upstream: staging/src/k8s.io/apiserver/pkg/storage/continue.go
 
+use apimachinery::codec::json;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
@@ -61,6 +62,7 @@ impl ContinueToken {
     /// If it was not made by `encode` or was tampered with.
     pub fn decode(text: &str) -> Result<Self, TokenError> {
         let bytes = LENIENT.decode(text).map_err(|e| TokenError::Invalid(base64_message(&e, text)))?;
+        json::decode_untyped(&bytes).map_err(|e| TokenError::Invalid(e.to_string()))?;
         let wire: Wire = serde_json::from_slice(&bytes).map_err(|e| TokenError::Invalid(e.to_string()))?;
         if wire.v != VERSION {
             return Err(TokenError::Version(wire.v));

@@ -37,6 +37,9 @@ struct MergeOptions {
 /// # Errors
 /// If the patch is malformed or does not fit the schema.
 pub fn apply(target: &Value, patch: &Value, ty: &Type) -> Result<Value, PatchError> {
+    if patch.is_null() {
+        return Ok(target.clone());
+    }
     let (Value::Map(target), Value::Map(patch)) = (target, patch) else { return Err(bad_document()) };
     let options = MergeOptions { carry_out: true, drop_nulls: true };
     merge::maps(target.clone(), patch.clone(), Schema::Type(ty), options).map(Value::Map)

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use apimachinery::codec::json;
 use apimachinery::field::Errors;
 use apimachinery::patch::apply;
 use apimachinery::schema;
@@ -59,6 +60,9 @@ pub async fn create(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
     respond::object(&scope, StatusCode::CREATED, stored, &output)
 }
 
+/// Evictions may come in the version that is served no more.
+const OLD_EVICTION: &str = "policy/v1beta1";
+
 /// Answers a POST to a create-like subresource.
 pub async fn create_subresource(
     scope: Scope,
@@ -69,14 +73,20 @@ pub async fn create_subresource(
     let media = negotiation::input(&scope.headers)?;
     let bytes = body::read(http.into_body()).await?;
     let options = options::write(&scope.query, Kind::Create)?;
-    let (api_version, kind) = scope.store.resource.subresource_kind(&scope.info.subresource, &scope.served);
+    let (mut api_version, kind) = scope.store.resource.subresource_kind(&scope.info.subresource, &scope.served);
+    if kind == "Eviction" && json::type_meta(&bytes).is_ok_and(|(version, _)| version == OLD_EVICTION) {
+        OLD_EVICTION.clone_into(&mut api_version);
+    }
     let Some(schema) = schema::kind(&api_version, &kind) else {
         return Err(ApiError::internal(format!("no type {kind} in {api_version}")));
     };
     let expected = Expected { api_version: &api_version, kind: &kind, schema, custom: None };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     crate::registry::defaulting::apply_to_object(&mut object);
-    metadata::wipe_system_fields(&mut object);
+    if scope.info.subresource != "binding" {
+        // a binding's UID and resourceVersion are preconditions
+        metadata::wipe_system_fields(&mut object);
+    }
     ensure_namespace(&scope.info.namespace, true, &mut object)?;
     let cx = scope.context(Operation::Create, options.dry_run, &options.field_manager);
     let admission = Admission::new(&scope, &options.raw, options.dry_run).of_kind(&api_version, &kind);

@@ -126,16 +126,25 @@ impl Patch<'_> {
         let decoded = json::decode(&patched, ty, &options).map_err(|e| does_not_fit(shown(), &e.to_string()))?;
         strict_errors.extend(decoded.strict_errors);
         self.report(strict_errors, shown)?;
-        Ok(decoded.value)
+        Ok(marked(decoded.value, &patched))
     }
 
     /// A patch may not turn the object into another kind.
     fn check_type(&self, patched: &[u8]) -> Result<(), String> {
         let (api_version, kind) = json::type_meta(patched).map_err(|e| e.to_string())?;
         let resource = &self.scope.store.resource;
+        let served = &self.scope.served.api_version;
+        let same = kind.is_empty() || *kind == *resource.kind;
         let known = api_version.is_empty() || kind.is_empty() || schema::kind(&api_version, &kind).is_some();
-        if known || resource.info.is_none() {
+        if resource.info.is_none() || (known && same) || self.scope.info.subresource == "scale" {
             return Ok(());
+        }
+        if known {
+            let name = |api_version: &str, kind: &str| {
+                format!("{}.{kind}", api_version.rsplit_once('/').map_or(api_version, |(_, version)| version))
+            };
+            let (from, to) = (name(&api_version, &kind), name(served, &resource.kind));
+            return Err(format!("converting ({from}) to ({to}): unknown conversion"));
         }
         Err(format!(
             "no kind {} is registered for version {} in scheme {}",
@@ -161,7 +170,7 @@ impl Patch<'_> {
         let decoded = json::decode(&text, ty, &options).map_err(|e| does_not_fit(shown(), &e.to_string()))?;
         strict_errors.extend(decoded.strict_errors);
         self.report(strict_errors, shown)?;
-        Ok(decoded.value)
+        Ok(marked(decoded.value, &text))
     }
 
     /// The patch as an object, and its duplicate keys.
@@ -187,6 +196,17 @@ impl Patch<'_> {
         }
         Err(does_not_fit(shown(), &format!("strict decoding error: {}", errors.join(", "))))
     }
+}
+
+/// An empty list of managed fields asks to forget them. Decoding makes no difference between it and none at all, so it
+/// is put into the other form of that request: a list of one empty entry.
+fn marked(mut object: Value, text: &[u8]) -> Value {
+    const EMPTY: &[u8] = b"\"managedFields\":[]";
+    let fields = ["metadata", "managedFields"];
+    if object.path(&fields).is_null() && text.windows(EMPTY.len()).any(|part| part == EMPTY) {
+        object.set_path(&fields, Value::List(vec![Value::map()]));
+    }
+    object
 }
 
 /// 422: the patched object is none.

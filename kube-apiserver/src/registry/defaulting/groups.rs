@@ -15,6 +15,7 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     ("io.k8s.api.admissionregistration.v1.ServiceReference", service_port),
     ("io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicySpec", failure_policy),
     ("io.k8s.api.admissionregistration.v1.ValidatingWebhook", webhook),
+    ("io.k8s.api.authentication.v1.TokenRequestSpec", |o| set(o, "expirationSeconds", 3600)),
     ("io.k8s.api.discovery.v1.EndpointPort", endpoint_port),
     ("io.k8s.api.flowcontrol.v1.ExemptPriorityLevelConfiguration", |o| concurrency(o, 0)),
     ("io.k8s.api.flowcontrol.v1.FlowSchemaSpec", |o| set(o, "matchingPrecedence", 1000)),

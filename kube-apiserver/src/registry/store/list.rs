@@ -161,7 +161,8 @@ impl Store {
         revision: u64,
         token: Option<&ContinueToken>,
     ) -> Result<Source, ApiError> {
-        self.feed.wait_for(revision).await.map_err(|e| about.error(e))?;
+        // who wants one revision is not told to come back for it
+        self.feed.wait_for(revision).await.map_err(|e| about.error(e).with_retry_after(0))?;
         if let Some(tree) = self.cache.snapshot_at(revision) {
             return Ok(Source { tree, revision });
         }
@@ -194,7 +195,7 @@ impl Store {
 
     fn page(&self, source: &Source, prefix: &str, from: &str, options: &ListOptions) -> List {
         // a client that takes any state gets all of it, as from upstream's cache
-        let any = options.resource_version == "0" && options.resource_version_match.is_none();
+        let any = options.resource_version == "0" && options.resource_version_match != Some(Match::Exact);
         let limit = if any { 0 } else { usize::try_from(options.limit).unwrap_or(0) };
         let mut range = source.tree.range(prefix, from);
         let mut entries = Vec::new();

@@ -301,7 +301,9 @@ impl Store {
                 None => Value::Null,
             };
             let revision = existing.as_ref().map_or(0, |e| e.revision);
-            let checked = if old.is_null() { Ok(()) } else { preconditions.check(&full_key, &old).map_err(api) };
+            // an object that would be made has no UID yet
+            let missing = old.is_null() && !self.strategy.allow_create_on_update();
+            let checked = if missing { Ok(()) } else { preconditions.check(&full_key, &old).map_err(api) };
             let changed = match checked {
                 Ok(()) => change.change(&old).await,
                 Err(stop) => Err(stop),

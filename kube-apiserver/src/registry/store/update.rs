@@ -136,10 +136,8 @@ impl Store {
             return Err(ApiError::invalid(&cx.group, &self.resource.plural, name, &errs));
         }
         if wanted.parse::<u64>().is_err() {
-            let mut errs = Errors::new();
-            let path = Path::root("metadata").child("resourceVersion");
-            errs.invalid(path, wanted, format!("strconv.ParseUint: parsing {wanted:?}: invalid syntax"));
-            return Err(ApiError::new(500, "".into(), errs.iter().next().map(ToString::to_string).unwrap_or_default()));
+            let why = format!("strconv.ParseUint: parsing {wanted:?}: invalid syntax");
+            return Err(ApiError::new(500, "".into(), why));
         }
         if wanted == current { Ok(()) } else { Err(self.about(cx, name).stale()) }
     }

@@ -41,6 +41,10 @@ impl Strategy for DaemonSets {
         }
     }
 
+    fn has_internal_form(&self) -> bool {
+        true
+    }
+
     fn complete_empty(&self, obj: &mut Value) {
         let generation = generation(obj);
         set_generation(obj, generation);

@@ -1,7 +1,8 @@
 //! Jobs.
 //! upstream: pkg/apis/batch/validation/validation.go, pkg/registry/batch/job
 
-use apimachinery::field::{Errors, Path};
+use apimachinery::codec::json;
+use apimachinery::field::{BadValue, Errors, Path};
 use apimachinery::names;
 use apimachinery::selector::label::{self, Selector, SelectorRules};
 use apimachinery::value::{Cursor, Value};
@@ -184,7 +185,10 @@ fn has_label(meta: Cursor<'_>, key: &str, expected: &str, errs: &mut Errors) {
     let path: Path = labels.path().key(key);
     match labels.value().get(key).as_str() {
         None => errs.required(path, format!("must be '{expected}'")),
-        Some(value) if value != expected => errs.invalid(path, value, format!("must be '{expected}'")),
+        Some(value) if value != expected => {
+            let shown = BadValue::json(json::to_string(labels.value()));
+            errs.invalid(path, shown, format!("must be '{expected}'"));
+        }
         Some(_) => {}
     }
 }

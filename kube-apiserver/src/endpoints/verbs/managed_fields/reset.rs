@@ -3,7 +3,7 @@
 //!
 //! upstream: GetResetFields of the strategies under pkg/registry
 
-use apimachinery::patch::apply::{FieldSet, Filter, Step};
+use apimachinery::patch::apply::{FieldSet, Filter};
 
 use crate::registry::resource::Resource;
 
@@ -17,12 +17,8 @@ pub fn filter(resource: &Resource, subresource: &str) -> Option<Filter> {
         ("pods", "status") => {
             exclude(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
         }
-        ("pods", "ephemeralcontainers") => Some(Filter::Include(vec![steps("ephemeralContainers", None)])),
-        ("pods", "resize") => {
-            let lists = ["containers", "initContainers"].iter();
-            let members = lists.flat_map(|list| ["resources", "resizePolicy"].map(|m| steps(list, Some(m))));
-            Some(Filter::Include(members.collect()))
-        }
+        // upstream has filters for these, but does not install them
+        ("pods", "ephemeralcontainers" | "resize") => None,
         ("deployments", "status") => exclude(&[&["spec"], &["metadata", "labels"]]),
         ("namespaces", "finalize") => exclude(&[&["status"]]),
         ("volumeattachments", _) => None,
@@ -38,14 +34,6 @@ pub fn filter(resource: &Resource, subresource: &str) -> Option<Filter> {
 
 fn exclude(paths: &[&[&str]]) -> Option<Filter> {
     Some(Filter::Exclude(FieldSet::of(paths)))
-}
-
-fn steps(list: &'static str, member: Option<&'static str>) -> Vec<Step> {
-    let mut out = vec![Step::Field("spec"), Step::Field(list)];
-    if let Some(member) = member {
-        out.extend([Step::Any, Step::Field(member)]);
-    }
-    out
 }
 
 /// Newer kinds: through the status no metadata can be changed either.
