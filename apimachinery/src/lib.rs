@@ -3,7 +3,9 @@
 pub mod codec;
 pub mod dump;
 pub mod field;
+pub mod gofmt;
 pub mod hash;
+pub mod jsonpath;
 pub mod meta;
 pub mod names;
 pub mod object_meta;

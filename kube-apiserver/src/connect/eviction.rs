@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::binding::success;
 use super::pod::{self, set_condition};
+use crate::endpoints::options;
 use crate::registry::store::{Preconditions, Unguarded};
 use crate::registry::{Creater, DeleteOptions, RequestContext, Subresource};
 use crate::state::AppState;
@@ -40,7 +41,7 @@ impl Creater for Eviction {
         if obj.path(&["metadata", "name"]).str_or_empty() != cx.name {
             return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
         }
-        let mut options = options(&obj, cx);
+        let mut options = options(&obj, cx)?;
         let pinned = options.resource_version.is_some();
         for _ in 0..ATTEMPTS {
             let found = pod::get(state, &cx.namespace, &cx.name).await?;
@@ -137,20 +138,12 @@ fn claim(cx: &RequestContext, old: &Value, budget: &mut Value) {
     apply::update(&write, old, budget, "kube-apiserver");
 }
 
-fn options(eviction: &Value, cx: &RequestContext) -> DeleteOptions {
+fn options(eviction: &Value, cx: &RequestContext) -> Result<DeleteOptions, ApiError> {
     let given = eviction.get("deleteOptions");
-    let text = |v: &Value| v.as_str().filter(|t| !t.is_empty()).map(str::to_owned);
-    let dry = given.get("dryRun").items().iter().any(|v| v.as_str() == Some("All"));
-    DeleteOptions {
-        grace_period_seconds: given.get("gracePeriodSeconds").as_i64(),
-        uid: text(given.path(&["preconditions", "uid"])),
-        resource_version: text(given.path(&["preconditions", "resourceVersion"])),
-        orphan_dependents: given.get("orphanDependents").as_bool(),
-        propagation_policy: text(given.get("propagationPolicy")),
-        dry_run: cx.dry_run || dry,
-        ignore_store_read_error: false,
-        raw: given.clone(),
-    }
+    let given = if given.is_null() { Value::map() } else { given.clone() };
+    let mut options = options::delete(given)?;
+    options.dry_run |= cx.dry_run;
+    Ok(options)
 }
 
 /// Finished, pending and dying pods do not count for any budget.

@@ -194,13 +194,24 @@ fn actual_type<'a>(api_version: &str, kind: &str, expected: Expected<'a>) -> Res
     let text = format!(
         "converting ({}) to ({}): unknown conversion",
         go_name(api_version, kind),
-        go_name(expected.api_version, expected.kind)
+        internal_name(expected.api_version, expected.kind)
     );
     Err(cannot_handle(kind, version, expected.kind, &text))
 }
 
+/// The name of the Go type that all versions of a kind are converted to.
+pub fn internal_name(api_version: &str, kind: &str) -> String {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let package = match group {
+        "" | "events.k8s.io" => "core",
+        "internal.apiserver.k8s.io" => "apiserverinternal",
+        other => other.split('.').next().unwrap_or(other),
+    };
+    format!("{package}.{kind}")
+}
+
 /// The name of a versioned Go type.
-fn go_name(api_version: &str, kind: &str) -> String {
+pub fn go_name(api_version: &str, kind: &str) -> String {
     format!("{}.{kind}", version_of(api_version))
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use apimachinery::codec::json;
 use apimachinery::field::{BadValue, Error, Errors, Path};
+use apimachinery::jsonpath::{self, JsonPath};
 use apimachinery::resources;
 use apimachinery::structural::{self, Structural};
 use apimachinery::value::{Cursor, Value};
@@ -27,7 +28,8 @@ pub struct CustomColumn {
     pub description: String,
     /// 0 is always shown.
     pub priority: i32,
-    path: Vec<String>,
+    /// None: a path that is none shows nothing.
+    path: Option<JsonPath>,
 }
 
 /// What one version of a custom resource has.
@@ -79,7 +81,7 @@ impl Custom {
                 format: String::new(),
                 description: resources::column_text("Age").to_owned(),
                 priority: 0,
-                path: vec!["metadata".into(), "creationTimestamp".into()],
+                path: parse_path(".metadata.creationTimestamp"),
             }],
         }
     }
@@ -88,17 +90,9 @@ impl Custom {
     pub fn cells(&self, api_version: &str, object: &Value, now: Timestamp) -> Vec<Value> {
         let mut cells = vec![object.path(&["metadata", "name"]).clone()];
         for column in self.columns(api_version) {
-            let keys: Vec<&str> = column.path.iter().map(String::as_str).collect();
-            let value = keys.iter().fold(object, |v, key| match key.parse::<usize>() {
-                Ok(index) if v.as_list().is_some() => v.index(index),
-                _ => v.get(key),
-            });
-            cells.push(match (column.ty.as_str(), value) {
-                ("date", Value::Str(time)) => crate::registry::columns::since_text(time, now).into(),
-                ("string", Value::Null | Value::Str(_)) => value.clone(),
-                ("string", other) => json::to_string(other).into(),
-                (_, other) => other.clone(),
-            });
+            let found = column.path.as_ref().and_then(|path| path.find(object).ok());
+            let first = found.as_ref().and_then(|parts| parts.first()?.first());
+            cells.push(first.map_or(Value::Null, |value| cell(&column.ty, value, now)));
         }
         cells
     }
@@ -249,9 +243,26 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
     })
 }
 
+/// The first result of a column's path as a cell of its type; null if it does not have that type.
+fn cell(ty: &str, value: &Value, now: Timestamp) -> Value {
+    match (ty, value) {
+        (_, Value::Null) => Value::Null,
+        ("string", value) => jsonpath::text_of(value).into(),
+        ("integer" | "number", Value::Int(_)) | ("number", Value::Float(_)) | ("boolean", Value::Bool(_)) => {
+            value.clone()
+        }
+        ("integer", Value::Float(number)) => Value::Int(number.trunc() as i64),
+        ("date", Value::Str(time)) => crate::registry::columns::since_text(time, now).into(),
+        _ => Value::Null,
+    }
+}
+
+fn parse_path(path: &str) -> Option<JsonPath> {
+    JsonPath::parse(&format!("{{{path}}}")).ok().map(|path| path.allow_missing(true))
+}
+
 fn column(column: &Value) -> CustomColumn {
     let path = column.get("jsonPath").str_or_empty();
-    let keys = path.replace(['[', ']'], ".").replace(['\'', '"'], "");
     CustomColumn {
         name: column.get("name").str_or_empty().to_owned(),
         ty: column.get("type").str_or_empty().to_owned(),
@@ -261,6 +272,6 @@ fn column(column: &Value) -> CustomColumn {
             description => description.to_owned(),
         },
         priority: i32::try_from(column.get("priority").as_i64().unwrap_or(0)).unwrap_or(0),
-        path: keys.split('.').filter(|k| !k.is_empty()).map(str::to_owned).collect(),
+        path: parse_path(path),
     }
 }

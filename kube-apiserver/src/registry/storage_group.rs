@@ -116,24 +116,7 @@ fn topologies(list: Cursor<'_>, errs: &mut Errors) {
     }
 }
 
-fn tokens_warning(driver: Cursor<'_>) -> Vec<String> {
-    const TEXT: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to \
-         prevent possible logging of tokens in volume attributes";
-    let spec = driver.field("spec");
-    let unset = !spec.field("tokenRequests").is_empty() && !spec.field("serviceAccountTokenInSecrets").exists();
-    unset.then(|| TEXT.to_owned()).into_iter().collect()
-}
-
 impl Strategy for CsiDrivers {
-    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
-        tokens_warning(obj)
-    }
-
-    fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
-        let tokens = |driver: Cursor<'_>| driver.field("spec").field("tokenRequests").value().clone();
-        if tokens(obj) == tokens(old) { Vec::new() } else { tokens_warning(obj) }
-    }
-
     fn allow_unconditional_update(&self) -> bool {
         false
     }

@@ -2,8 +2,8 @@
 
 use apimachinery::value::Value;
 
-use super::gofmt::sprint;
 use super::jsonpath::{JsonPath, relaxed_expression};
+use super::sprint;
 use super::tabwriter::TabWriter;
 
 /// Columns by expression.

@@ -6,7 +6,7 @@ use apimachinery::value::Value;
 use super::custom_columns::CustomColumns;
 use super::gotemplate::GoTemplate;
 use super::json::{indent4, typed_json};
-use super::jsonpath::JsonPath;
+use super::jsonpath::{JsonPath, execute_json};
 use super::name::name_line;
 use crate::cli::FlagSet;
 use crate::cli::quote::quote;
@@ -239,7 +239,7 @@ impl GenericPrinter {
             Self::Name(operation) => Ok(names(object, operation.as_deref().unwrap_or_default())),
             Self::Path { path, text, json } => {
                 let object = wire(object, printed.typed);
-                let result = if *json { path.execute_json(&object) } else { path.execute(&object) };
+                let result = if *json { execute_json(path, &object) } else { path.execute(&object) };
                 result.map_err(|error| path_error(text, &error.to_string(), &object))
             }
             Self::Template(template) => template.execute(&wire(object, printed.typed)),

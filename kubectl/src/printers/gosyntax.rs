@@ -17,6 +17,6 @@ pub(crate) fn go_syntax(value: &Value) -> String {
         }
         Value::Str(text) => quote(text),
         Value::Null => "interface {}(nil)".to_owned(),
-        other => super::gofmt::sprint(other),
+        other => super::sprint(other),
     }
 }

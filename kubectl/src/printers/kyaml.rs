@@ -32,7 +32,7 @@ fn write(value: &Value, depth: usize, out: &mut String) {
         Value::List(items) => list(items, depth, out),
         Value::Str(text) => out.push_str(&quote(text)),
         Value::Null => out.push_str("null"),
-        other => out.push_str(&super::gofmt::sprint(other)),
+        other => out.push_str(&super::sprint(other)),
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod custom_columns;
 mod flags;
-mod gofmt;
 mod gosyntax;
 mod gotemplate;
 mod json;
@@ -14,9 +13,9 @@ mod sort;
 mod table;
 mod tabwriter;
 
+pub use apimachinery::gofmt::{format_float, sprint};
 pub use custom_columns::CustomColumns;
 pub use flags::{GenericPrinter, PrintFlags, Printed, human_output, print_flags};
-pub use gofmt::{format_float, sprint};
 pub use json::{indent4, typed_json, typed_value};
 pub use jsonpath::{JsonPath, relaxed_expression};
 pub use name::name_line;

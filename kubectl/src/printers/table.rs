@@ -2,7 +2,7 @@
 
 use apimachinery::value::{Map, Value};
 
-use super::gofmt::sprint;
+use super::sprint;
 use super::tabwriter::TabWriter;
 
 /// How a table looks.

@@ -15,10 +15,10 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
 
-use super::super::body;
 use super::super::dispatch::Scope;
 use super::super::encode::View;
 use super::super::options::{self, FieldValidation, Kind, WriteOptions};
+use super::super::{body, decode};
 use super::admission::Admission;
 use super::managed_fields::{self, ScaleOwners};
 use super::{metadata, respond, scale, update};
@@ -140,10 +140,7 @@ impl Patch<'_> {
             return Ok(());
         }
         if known {
-            let name = |api_version: &str, kind: &str| {
-                format!("{}.{kind}", api_version.rsplit_once('/').map_or(api_version, |(_, version)| version))
-            };
-            let (from, to) = (name(&api_version, &kind), name(served, &resource.kind));
+            let (from, to) = (decode::go_name(&api_version, &kind), decode::internal_name(served, &resource.kind));
             return Err(format!("converting ({from}) to ({to}): unknown conversion"));
         }
         Err(format!(

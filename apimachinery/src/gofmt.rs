@@ -1,6 +1,6 @@
 //! Go's `fmt` of plain values.
 
-use apimachinery::value::Value;
+use crate::value::Value;
 
 /// Go's `%v` of a float64.
 pub fn format_float(number: f64) -> String {
