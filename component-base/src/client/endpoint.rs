@@ -1,5 +1,6 @@
 //! Trust and client certificate of a connection, read from disk anew at every dial, so that rotated files are taken up.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,6 +9,7 @@ use base64::Engine as _;
 use rustls::pki_types::ServerName;
 
 use super::ClientError;
+use super::exec::{ExecCredentials, ExecError};
 use crate::tls::{self, TlsError};
 
 /// PEM text, or the file that holds it.
@@ -35,7 +37,7 @@ impl Pem {
         Ok(file.filter(|file| !file.is_empty()).map(|file| Self::File(file.into())))
     }
 
-    fn read(&self) -> Result<Vec<u8>, TlsError> {
+    pub(super) fn read(&self) -> Result<Vec<u8>, TlsError> {
         match self {
             Self::Inline(bytes) => Ok(bytes.clone()),
             Self::File(path) => {
@@ -66,7 +68,12 @@ pub struct TlsOptions {
     pub cert: Option<Pem>,
     /// Key of the client certificate.
     pub key: Option<Pem>,
+    /// A program that may give a client certificate.
+    pub exec: Option<Arc<ExecCredentials>>,
 }
+
+/// Changes when the client certificate does: the file's time, and the count of those that a program gave.
+pub(super) type Stamp = (Option<SystemTime>, u64);
 
 impl TlsOptions {
     /// Reads the files and makes a rustls configuration that offers the given protocols.
@@ -104,8 +111,14 @@ impl TlsOptions {
         ServerName::try_from(name).map_err(|_| TlsError::ServerName(host.to_owned()))
     }
 
-    /// Changes when the client certificate on disk does.
-    pub(super) fn stamp(&self) -> Option<SystemTime> {
-        self.cert.as_ref().and_then(Pem::modified)
+    /// The settings with the client certificate that the program gives, if there is one that does.
+    pub(super) async fn with_given_pair(&self) -> Result<Cow<'_, TlsOptions>, ExecError> {
+        let Some(exec) = &self.exec else { return Ok(Cow::Borrowed(self)) };
+        let Some((cert, key)) = exec.pair().await? else { return Ok(Cow::Borrowed(self)) };
+        Ok(Cow::Owned(Self { cert: Some(cert), key: Some(key), ..self.clone() }))
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        (self.cert.as_ref().and_then(Pem::modified), self.exec.as_ref().map_or(0, |exec| exec.generation()))
     }
 }

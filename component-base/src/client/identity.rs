@@ -12,6 +12,7 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 
+use super::exec::ExecError;
 use super::{ClientConfig, ClientError, Transport};
 
 const EXPIRATION_SECONDS: i64 = 3600;
@@ -25,6 +26,9 @@ pub enum TokenError {
     /// The API server gave none.
     #[error("token request for service account {0} failed")]
     Request(String, #[source] Box<kube::Error>),
+    /// The program that a kubeconfig names gave none.
+    #[error("getting credentials")]
+    Exec(#[source] ExecError),
     /// The token cannot be sent as a header.
     #[error("the token is no header value")]
     Header(#[from] http::header::InvalidHeaderValue),
@@ -33,8 +37,8 @@ pub enum TokenError {
 /// Where a client's bearer token comes from.
 #[async_trait]
 pub trait TokenSource: Send + Sync {
-    /// The Authorization header for the next request.
-    async fn header(&self) -> Result<HeaderValue, TokenError>;
+    /// The Authorization header for the next request; none if the credentials are of another kind.
+    async fn header(&self) -> Result<Option<HeaderValue>, TokenError>;
     /// The server refused the last token.
     async fn invalidate(&self);
 }
@@ -54,16 +58,16 @@ struct ServiceAccountTokens {
 
 #[async_trait]
 impl TokenSource for ServiceAccountTokens {
-    async fn header(&self) -> Result<HeaderValue, TokenError> {
+    async fn header(&self) -> Result<Option<HeaderValue>, TokenError> {
         let mut cached = self.cached.lock().await;
         let now = crate::clock::now();
         if let Some(token) = cached.as_ref().filter(|token| now < token.refresh_at) {
-            return Ok(token.header.clone());
+            return Ok(Some(token.header.clone()));
         }
         let fresh = self.request(now).await?;
         let header = fresh.header.clone();
         *cached = Some(fresh);
-        Ok(header)
+        Ok(Some(header))
     }
 
     async fn invalidate(&self) {

@@ -1,9 +1,10 @@
 //! The API client: a kubeconfig made into a `kube::Client` over our own HTTP/2 transport, so that a daemon holds one
 //! connection instead of one per watch.
 //!
-//! Upstream: client-go/rest and client-go/tools/clientcmd. Client certificates from exec plugins are not supported.
+//! Upstream: client-go/rest and client-go/tools/clientcmd.
 
 mod endpoint;
+mod exec;
 mod identity;
 mod limiter;
 mod transport;
@@ -17,6 +18,7 @@ use kube::config::{AuthInfo, Cluster, Kubeconfig};
 use tower::ServiceBuilder;
 
 pub use endpoint::{Pem, TlsOptions};
+pub use exec::{ExecCredentials, ExecError};
 pub use identity::{ServiceAccountClients, TokenError, TokenSource, is_conflict, is_not_found};
 pub use limiter::Limiter;
 pub use transport::{Transport, TransportBody, TransportError};
@@ -49,6 +51,9 @@ pub enum ClientError {
     /// Credentials that cannot be used.
     #[error("cannot use the credentials")]
     Auth(#[source] Box<kube::Error>),
+    /// A program for credentials that cannot be used.
+    #[error("invalid configuration")]
+    Exec(#[from] ExecError),
     /// A user agent that is no header value.
     #[error("invalid user agent")]
     UserAgent(#[source] http::header::InvalidHeaderValue),
@@ -151,20 +156,23 @@ impl ClientConfig {
     /// # Errors
     /// When the server's address is missing or no URL.
     pub fn from_parts(cluster: Cluster, auth: AuthInfo, master: &str) -> Result<Self, ClientError> {
-        let server = if master.is_empty() { cluster.server.unwrap_or_default() } else { master.to_owned() };
+        let server = if master.is_empty() { cluster.server.clone().unwrap_or_default() } else { master.to_owned() };
         let mut made = Self::for_server(&server)?;
+        let exec = given_by_program(&cluster, &auth)?;
         made.tls = TlsOptions {
             ca: Pem::of(cluster.certificate_authority, cluster.certificate_authority_data)?,
             insecure: cluster.insecure_skip_tls_verify.unwrap_or(false),
             server_name: cluster.tls_server_name,
             cert: Pem::of(auth.client_certificate.clone(), auth.client_certificate_data.clone())?,
             key: Pem::of(auth.client_key.clone(), auth.client_key_data.as_ref().map(|key| expose(key).to_owned()))?,
+            exec,
         };
         made.auth = AuthInfo {
             client_certificate: None,
             client_certificate_data: None,
             client_key: None,
             client_key_data: None,
+            exec: None,
             ..auth
         };
         Ok(made)
@@ -229,6 +237,7 @@ impl ClientConfig {
         self.auth = AuthInfo::default();
         self.tls.cert = None;
         self.tls.key = None;
+        self.tls.exec = None;
         self
     }
 
@@ -259,7 +268,10 @@ impl ClientConfig {
         config.auth_info = self.auth.clone();
         let auth = config.auth_layer().map_err(|error| ClientError::Auth(Box::new(error)))?;
         let impersonation = config.extra_headers_layer().map_err(|error| ClientError::Auth(Box::new(error)))?;
-        let transport = self.limited(transport)?;
+        let mut transport = self.limited(transport)?;
+        if let Some(exec) = &self.tls.exec {
+            transport = transport.with_tokens(Arc::clone(exec) as Arc<dyn TokenSource>);
+        }
         let service = ServiceBuilder::new()
             .layer(impersonation)
             .option_layer(auth)
@@ -292,6 +304,19 @@ impl ClientConfig {
 #[must_use]
 pub fn empty_body() -> Body {
     Body::empty()
+}
+
+/// The program that a user's credentials come from. Credentials that the kubeconfig itself has go first.
+fn given_by_program(cluster: &Cluster, auth: &AuthInfo) -> Result<Option<Arc<ExecCredentials>>, ClientError> {
+    let has = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let has_own = auth.token.is_some()
+        || [&auth.token_file, &auth.username, &auth.client_certificate, &auth.client_certificate_data]
+            .into_iter()
+            .any(has);
+    match &auth.exec {
+        Some(exec) if !has_own => Ok(Some(Arc::new(ExecCredentials::new(exec.clone(), cluster)?))),
+        _ => Ok(None),
+    }
 }
 
 fn expose(secret: &secrecy::SecretString) -> &str {

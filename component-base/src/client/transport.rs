@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
@@ -23,7 +23,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::endpoint::TlsOptions;
+use super::endpoint::{Stamp, TlsOptions};
+use super::exec::ExecError;
 use super::identity::{TokenError, TokenSource};
 use super::limiter::Limiter;
 use crate::tls::TlsError;
@@ -61,6 +62,9 @@ pub enum TransportError {
     /// Certificates or keys cannot be used.
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
+    /// The program that a kubeconfig names gave no certificate.
+    #[error("getting credentials")]
+    Exec(#[from] ExecError),
     /// The connection broke.
     #[error("connection to the server failed")]
     Http(#[from] hyper::Error),
@@ -102,7 +106,7 @@ struct PoolState {
 struct Connection {
     sender: http2::SendRequest<Full<Bytes>>,
     streams: Arc<AtomicUsize>,
-    stamp: Option<SystemTime>,
+    stamp: Stamp,
 }
 
 enum Dialled {
@@ -152,8 +156,10 @@ impl Transport {
             if let Some(limiter) = &self.limiter {
                 limiter.wait().await;
             }
-            if let Some(tokens) = &self.tokens {
-                prepared.headers.insert(header::AUTHORIZATION, tokens.header().await?);
+            if let Some(tokens) = &self.tokens
+                && let Some(value) = tokens.header().await?
+            {
+                prepared.headers.insert(header::AUTHORIZATION, value);
             }
             let response = self.pool.send(&prepared).await?;
             if response.status() == StatusCode::UNAUTHORIZED && attempt == 0 && self.tokens.is_some() {
@@ -330,7 +336,7 @@ impl Pool {
     }
 
     async fn dial_tls(&self, alpn: &[&[u8]]) -> Result<tokio_rustls::client::TlsStream<TcpStream>, TransportError> {
-        let config = self.tls.load(alpn)?;
+        let config = self.tls.with_given_pair().await?.load(alpn)?;
         let host = self.server.host().unwrap_or_default();
         let name = self.tls.name(host)?;
         let stream = self.dial_tcp().await?;
