@@ -128,10 +128,12 @@ impl Informers {
         self.start(path, OBJECTS, K::KIND, options)
     }
 
-    /// The shared reader of the metadata of the resource at a collection path such as `/apis/apps/v1/deployments`.
+    /// The shared reader of the metadata of the resource at a collection path such as `/apis/apps/v1/deployments`. Labels
+    /// and annotations are not kept: it is made for watching every resource, for names and owners.
     #[must_use]
     pub fn metadata_reader(&self, path: &str) -> Reader<Partial> {
-        self.start(path.to_owned(), METADATA, "PartialObjectMetadata", Options::default())
+        let options = Options { transform: Some(Partial::forget_labels), ..Options::default() };
+        self.start(path.to_owned(), METADATA, "PartialObjectMetadata", options)
     }
 
     /// Ends the metadata watch of a collection path, for a resource that is served no longer.

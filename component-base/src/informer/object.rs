@@ -63,6 +63,15 @@ pub struct Partial {
     pub metadata: ObjectMeta,
 }
 
+impl Partial {
+    /// Drops labels and annotations, which cost more than all the rest.
+    pub(super) fn forget_labels(&mut self) {
+        self.metadata.labels = None;
+        self.metadata.annotations = None;
+        self.metadata.owner_references.iter_mut().for_each(Vec::shrink_to_fit);
+    }
+}
+
 /// The controlling owner of an object, if there is one.
 pub type PartialOwner = k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 

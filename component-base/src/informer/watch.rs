@@ -60,6 +60,8 @@ enum WatchError {
     Stream(#[source] kube::Error),
     #[error("cannot decode")]
     Decode(#[from] serde_json::Error),
+    #[error("answer is not text")]
+    NotText(#[from] std::str::Utf8Error),
     #[error("a line of more than {MAX_LINE} bytes")]
     LineTooLong,
 }
@@ -187,7 +189,8 @@ impl Source {
                 .collect_bytes()
                 .await
                 .map_err(WatchError::Stream)?;
-            let page: List<K> = serde_json::from_slice(&body)?;
+            // From text, as kube's client and `apply` do: from bytes would compile a second decoder of every kind.
+            let page: List<K> = serde_json::from_str(std::str::from_utf8(&body)?)?;
             all.extend(page.items.unwrap_or_default().into_iter().map(|object| store.prepare(object)));
             match page.metadata.continue_token.filter(|next| !next.is_empty()) {
                 Some(next) => token = next,

@@ -118,7 +118,9 @@ fn read_manifest(file: &Path, node: &str) -> Result<Pod, ManifestError> {
 /// The pod of a manifest, with what makes it a static pod of `node`.
 fn static_pod(text: &str, file: &str, node: &str) -> Result<Pod, ManifestError> {
     let value = component_base::config::parse_yaml(text).map_err(|error| ManifestError::Parse(error.to_string()))?;
-    let mut pod: Pod = serde_json::from_value(value).map_err(|error| ManifestError::NotAPod(error.to_string()))?;
+    // By way of text: from a tree would compile a second decoder of everything a pod may hold.
+    let mut pod: Pod =
+        serde_json::from_str(&value.to_string()).map_err(|error| ManifestError::NotAPod(error.to_string()))?;
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(&pod).unwrap_or_default());
     hash.update(format!("host:{node}file:{file}"));
