@@ -5,11 +5,13 @@ use apimachinery::field::{BadValue, Error, Errors, Path};
 use apimachinery::structural::{self, Structural};
 use apimachinery::value::Value;
 
+use super::schema::has_unknown_type;
+
 /// Checks the defaults of a structural schema, which is the root of a resource.
 pub(super) fn validate(schema: &Value, path: &Path, must_be_pruned: bool, errs: &mut Errors) {
     let mut root = Structural::parse(schema);
     root.embedded_resource = true;
-    walk(&root, path, false, must_be_pruned, errs);
+    walk(&root, schema, path, false, must_be_pruned, errs);
 }
 
 /// True if a default has fields that the schema does not know.
@@ -27,19 +29,31 @@ fn is_unpruned(default: &Value, schema: &Structural) -> bool {
     pruned != *default
 }
 
-fn walk(schema: &Structural, path: &Path, in_meta: bool, must_be_pruned: bool, errs: &mut Errors) {
+/// `raw` is what `schema` was read from.
+fn walk(schema: &Structural, raw: &Value, path: &Path, in_meta: bool, must_be_pruned: bool, errs: &mut Errors) {
     let in_meta = in_meta && !schema.embedded_resource;
     if let Some(default) = &schema.default
         && !in_meta
     {
-        check(default, schema, &path.child("default"), must_be_pruned, errs);
+        let path = path.child("default");
+        check(default, schema, &path, must_be_pruned, errs);
+        unknown_type(default, raw, path, errs);
     }
     if let Some(items) = &schema.items {
-        walk(items, &path.child("items"), in_meta, must_be_pruned, errs);
+        walk(items, raw.get("items"), &path.child("items"), in_meta, must_be_pruned, errs);
     }
     for (name, property) in &schema.properties {
         let in_meta = in_meta || schema.embedded_resource && matches!(&**name, "metadata" | "apiVersion" | "kind");
-        walk(property, &path.child("properties").key(name), in_meta, must_be_pruned, errs);
+        let path = path.child("properties").key(name);
+        walk(property, raw.path(&["properties", name]), &path, in_meta, must_be_pruned, errs);
+    }
+}
+
+/// No text is of a type that there is not.
+fn unknown_type(default: &Value, raw: &Value, path: Path, errs: &mut Errors) {
+    if has_unknown_type(raw) && default.as_str().is_some() {
+        let ty = raw.get("type").str_or_empty();
+        errs.type_invalid(path, "string", format!(" in body must be of type {ty}: \"string\""));
     }
 }
 

@@ -8,7 +8,7 @@ use apimachinery::value::{Cursor, Value};
 
 use super::{Leniency, field_path, schema, shown};
 use crate::registry::certificates::is_certificate_bundle;
-use crate::registry::validation::{immutable as same, required};
+use crate::registry::validation::{immutable_text, required};
 use crate::registry::webhook_target;
 
 /// Versions of conversion reviews that this server speaks.
@@ -333,8 +333,8 @@ fn conversion(conversion: Cursor<'_>, leniency: Leniency, errs: &mut Errors) {
 /// What may not change: names are where objects are stored.
 pub(super) fn immutable(spec: Cursor<'_>, old: Cursor<'_>, established: bool, errs: &mut Errors) {
     if established {
-        same(spec.field("scope"), old.field("scope"), errs);
-        same(spec.field("names").field("kind"), old.field("names").field("kind"), errs);
+        immutable_text(spec.field("scope"), old.field("scope"), errs);
+        immutable_text(spec.field("names").field("kind"), old.field("names").field("kind"), errs);
     }
     for path in [&["group"][..], &["names", "plural"]] {
         let (new, old) = (spec.fields(path), old.fields(path));

@@ -72,6 +72,14 @@ fn schemas() {
                  \"string\"",
             ],
         ),
+        (
+            object(r#""a": {"type": "x", "default": "y"}"#),
+            vec![
+                "v.openAPIV3Schema.properties[a].default: Invalid value: \"string\":  in body must be of type x: \"string\"",
+                "v.openAPIV3Schema.properties[a].type: Unsupported value: \"x\": supported values: \"array\", \"boolean\", \
+                 \"integer\", \"number\", \"object\", \"string\"",
+            ],
+        ),
     ];
     for (schema, expected) in cases {
         assert_eq!(schema_errors(&schema), expected, "{schema}");

@@ -359,8 +359,8 @@ impl Store {
 impl Store {
     /// An object as it would be read back from storage, which knows no empty lists; its resourceVersion stays as it is.
     fn rehearsed(&self, object: Value) -> Value {
-        if self.resource.custom.is_some() {
-            return object; // JSON at rest, where null may stand for itself
+        if self.resource.encoding == crate::registry::resource::Encoding::Json {
+            return object; // at rest, null and empty lists stand for themselves
         }
         let revision = object.path(&["metadata", "resourceVersion"]).clone();
         let read = self.stored.to_cached(&self.stored.encode(&object), 0).and_then(|raw| self.stored.to_object(&raw));
