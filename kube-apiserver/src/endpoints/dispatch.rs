@@ -157,7 +157,8 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
     if !scope_fits(&store, info) {
         return Err(not_found());
     }
-    if let Some(warning) = deprecation(&served, &store.resource.kind) {
+    let custom = store.resource.custom.as_ref().and_then(|custom| custom.deprecation(&served.api_version));
+    if let Some(warning) = custom.or_else(|| deprecation(&served, &store.resource.kind)) {
         request.warnings.add(warning);
     }
     if !info.subresource.is_empty() {
@@ -241,9 +242,13 @@ async fn subresource(
         return special_subresource(special, state, store, served, request, http).await;
     }
     let known = store.resource.subresource(&name);
-    let Some(verbs) = known else { return Err(not_found()) };
     let method = http.method().clone();
     let scope = scope(&state, store, served, request, &http);
+    let Some(verbs) = known else {
+        // a custom resource may have it in another version or not at all: it is the object that is missing there
+        let custom = scope.store.resource.custom.is_some() && matches!(name.as_str(), "status" | "scale");
+        return Err(if custom { scope.about().not_found() } else { not_found() });
+    };
     let has = |verb: &str| verbs.contains(&verb);
     match method {
         Method::GET if has("get") => verbs::get(scope).await,

@@ -36,6 +36,8 @@ pub struct CustomColumn {
 #[derive(Clone, Debug, Default)]
 struct Version {
     schema: Structural,
+    /// What every request to a deprecated version is told.
+    warning: Option<String>,
     columns: Vec<CustomColumn>,
 }
 
@@ -56,6 +58,11 @@ pub struct Custom {
 impl Custom {
     fn version(&self, api_version: &str) -> Option<&Version> {
         self.versions.get(api_version)
+    }
+
+    /// The warning that every request to a deprecated version gets.
+    pub fn deprecation(&self, api_version: &str) -> Option<String> {
+        self.version(api_version)?.warning.clone()
     }
 
     /// The schema of a version.
@@ -195,7 +202,13 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
             schema: structural::to_type(&schema, group, name, kind),
         };
         let columns = version.get("additionalPrinterColumns").items().iter().map(column).collect();
-        custom.versions.insert(this.api_version.clone(), Version { schema, columns });
+        let warning = (version.get("deprecated").as_bool() == Some(true)).then(|| {
+            match version.get("deprecationWarning").str_or_empty() {
+                "" => format!("{} {kind} is deprecated", this.api_version),
+                text => text.to_owned(),
+            }
+        });
+        custom.versions.insert(this.api_version.clone(), Version { schema, warning, columns });
         for field in version.get("selectableFields").items() {
             let path: Box<str> = field.get("jsonPath").str_or_empty().trim_start_matches('.').into();
             if !selectable_fields.contains(&path) {
@@ -252,6 +265,7 @@ fn cell(ty: &str, value: &Value, now: Timestamp) -> Value {
             value.clone()
         }
         ("integer", Value::Float(number)) => Value::Int(number.trunc() as i64),
+        ("date", Value::Str(time)) if time.parse::<Timestamp>().is_err() => "<invalid>".into(),
         ("date", Value::Str(time)) => crate::registry::columns::since_text(time, now).into(),
         _ => Value::Null,
     }

@@ -90,7 +90,9 @@ impl Strategy for SigningRequests {
         let conditions = obj.path(&["status", "conditions"]).clone();
         obj.set("spec", old.get("spec").clone());
         restore(obj, old, &["status"]);
-        if !conditions.is_null() {
+        if conditions.is_null() {
+            obj.remove_path(&["status", "conditions"]);
+        } else {
             obj.set_path(&["status", "conditions"], conditions);
         }
     }

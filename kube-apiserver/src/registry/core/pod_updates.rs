@@ -232,7 +232,8 @@ pub fn resize(pod: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
                 resources.remove(list);
             }
         }
-        without_empty(&resources)
+        // resources that say nothing are as good as none
+        if resources.is_zero() { Value::Null } else { without_empty(&resources) }
     };
     let pairs = |list: &'static str| spec.field(list).list().zip(old_spec.field(list).list());
     let differs = |new: Cursor<'_>, old: Cursor<'_>| others(new.field("resources")) != others(old.field("resources"));
