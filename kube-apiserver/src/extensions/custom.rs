@@ -32,12 +32,24 @@ pub struct CustomColumn {
     path: Option<JsonPath>,
 }
 
+/// Where objects of a version have what their scale shows; paths are keys, and empty where there is none.
+#[derive(Clone, Debug, Default)]
+pub struct ScalePlaces {
+    /// Wanted replicas.
+    pub spec: Vec<String>,
+    /// Replicas that there are.
+    pub status: Vec<String>,
+    /// The selector, as text.
+    pub selector: Vec<String>,
+}
+
 /// What one version of a custom resource has.
 #[derive(Clone, Debug, Default)]
 struct Version {
     schema: Structural,
     /// What every request to a deprecated version is told.
     warning: Option<String>,
+    scale: Option<ScalePlaces>,
     columns: Vec<CustomColumn>,
 }
 
@@ -58,6 +70,11 @@ pub struct Custom {
 impl Custom {
     fn version(&self, api_version: &str) -> Option<&Version> {
         self.versions.get(api_version)
+    }
+
+    /// The scale of a version, if it has one.
+    pub fn scale(&self, api_version: &str) -> Option<&ScalePlaces> {
+        self.version(api_version)?.scale.as_ref()
     }
 
     /// The warning that every request to a deprecated version gets.
@@ -208,7 +225,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
                 text => text.to_owned(),
             }
         });
-        custom.versions.insert(this.api_version.clone(), Version { schema, warning, columns });
+        custom.versions.insert(this.api_version.clone(), Version { schema, warning, scale: scale(version), columns });
         for field in version.get("selectableFields").items() {
             let path: Box<str> = field.get("jsonPath").str_or_empty().trim_start_matches('.').into();
             if !selectable_fields.contains(&path) {
@@ -221,6 +238,9 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
                 has_status = true;
                 subresources.push(("status".into(), &["get", "patch", "update"] as &'static [&'static str]));
             }
+        }
+        if version.get("storage").as_bool() == Some(true) && !version.path(&["subresources", "scale"]).is_null() {
+            subresources.push(("scale".into(), &["get", "patch", "update"] as &'static [&'static str]));
         }
         if version.get("served").as_bool() == Some(true) {
             served.push(this);
@@ -269,6 +289,19 @@ fn cell(ty: &str, value: &Value, now: Timestamp) -> Value {
         ("date", Value::Str(time)) => crate::registry::columns::since_text(time, now).into(),
         _ => Value::Null,
     }
+}
+
+fn scale(version: &Value) -> Option<ScalePlaces> {
+    let scale = version.path(&["subresources", "scale"]);
+    let keys = |field: &str| {
+        let path = scale.get(field).str_or_empty();
+        path.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    (!scale.is_null()).then(|| ScalePlaces {
+        spec: keys("specReplicasPath"),
+        status: keys("statusReplicasPath"),
+        selector: keys("labelSelectorPath"),
+    })
 }
 
 fn parse_path(path: &str) -> Option<JsonPath> {

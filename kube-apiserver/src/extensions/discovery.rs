@@ -92,13 +92,19 @@ pub fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<
         main.set("storageVersionHash", storage_hash(resource));
         entries.push(main);
         for (sub, verbs) in &resource.subresources {
-            entries.push(value!({
+            let mut entry = value!({
                 "name": format!("{}/{sub}", resource.plural),
                 "singularName": "",
                 "namespaced": resource.namespaced,
                 "kind": &*resource.kind,
                 "verbs": verbs.to_vec(),
-            }));
+            });
+            if &**sub == "scale" {
+                entry.set("group", "autoscaling");
+                entry.set("version", "v1");
+                entry.set("kind", "Scale");
+            }
+            entries.push(entry);
         }
     }
     Some(value!({
@@ -154,7 +160,9 @@ fn aggregated(group: &str, version: &str, resources: &[Arc<Resource>]) -> Value 
                 .subresources
                 .iter()
                 .map(|(sub, verbs)| {
-                    value!({"subresource": &**sub, "responseKind": kind.clone(), "verbs": verbs.to_vec()})
+                    let scale = value!({"group": "autoscaling", "version": "v1", "kind": "Scale"});
+                    let kind = if &**sub == "scale" { scale } else { kind.clone() };
+                    value!({"subresource": &**sub, "responseKind": kind, "verbs": verbs.to_vec()})
                 })
                 .collect();
             if !subs.is_empty() {

@@ -25,7 +25,7 @@ pub async fn get(scope: Scope) -> Result<Response<Body>, ApiError> {
     };
     if scope.info.subresource == "scale" {
         let object = scope.store.object(&existing.raw)?;
-        return respond::other(&scope, StatusCode::OK, &scale::of(&object), &output);
+        return respond::other(&scope, StatusCode::OK, &scale::shown(&scope, &object)?, &output);
     }
     respond::cached(&scope, &existing.raw, &output)
 }

@@ -69,7 +69,7 @@ pub async fn patch(scope: Scope, http: Request<Body>) -> Result<Response<Body>, 
         let admission = admission.of_kind(scale::API_VERSION, scale::KIND);
         let mut scaler = PatchScale { patch, admission: &admission };
         let stored = scale::update(&scope, &cx, &mut scaler, &admission).await?;
-        return respond::other(&scope, StatusCode::OK, &scale::of(&stored), &output);
+        return respond::other(&scope, StatusCode::OK, &scale::of(&stored, &scale::Places::of(&scope)), &output);
     }
     let admission = admission.authorizing_create();
     let mut patching = Patching { patch, cx: &cx, admission: &admission };

@@ -21,8 +21,59 @@ pub const API_VERSION: &str = "autoscaling/v1";
 /// The kind.
 pub const KIND: &str = "Scale";
 
+/// Where a workload has what its scale shows.
+pub struct Places {
+    /// Wanted replicas.
+    pub spec: Vec<String>,
+    status: Vec<String>,
+    /// The selector as text (custom resources); others have one to be made into text.
+    selector: Option<Vec<String>>,
+    custom: bool,
+}
+
+impl Places {
+    /// Of the version asked for.
+    pub fn of(scope: &Scope) -> Self {
+        let own = |path: &[&str]| path.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+        match scope.store.resource.custom.as_ref().and_then(|custom| custom.scale(&scope.served.api_version)) {
+            Some(scale) => Self {
+                spec: scale.spec.clone(),
+                status: scale.status.clone(),
+                selector: Some(scale.selector.clone()),
+                custom: true,
+            },
+            None => Self {
+                spec: own(&["spec", "replicas"]),
+                status: own(&["status", "replicas"]),
+                selector: None,
+                custom: false,
+            },
+        }
+    }
+
+    fn spec_text(&self) -> String {
+        format!(".{}", self.spec.join("."))
+    }
+}
+
+fn at<'v>(object: &'v Value, path: &[String]) -> &'v Value {
+    path.iter().fold(object, |value, key| value.get(key))
+}
+
+/// The scale that a GET shows.
+///
+/// # Errors
+/// 500 for a custom resource that has no replicas.
+pub fn shown(scope: &Scope, object: &Value) -> Result<Value, ApiError> {
+    let places = Places::of(scope);
+    if places.custom && at(object, &places.spec).is_null() {
+        return Err(ApiError::internal(format!("the spec replicas field {:?} does not exist", places.spec_text())));
+    }
+    Ok(of(object, &places))
+}
+
 /// The scale of a workload.
-pub fn of(object: &Value) -> Value {
+pub fn of(object: &Value, places: &Places) -> Value {
     let meta = object.get("metadata");
     let mut shown = Value::map();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -31,15 +82,19 @@ pub fn of(object: &Value) -> Value {
         }
     }
     let mut scale = value!({"apiVersion": API_VERSION, "kind": KIND, "metadata": shown});
-    let replicas = object.path(&["spec", "replicas"]).as_i64().unwrap_or(0);
+    let replicas = at(object, &places.spec).as_i64().unwrap_or(0);
     if replicas != 0 {
         scale.set_path(&["spec", "replicas"], replicas.into());
     }
-    let status = object.path(&["status", "replicas"]).as_i64().unwrap_or(0);
+    let status = at(object, &places.status).as_i64().unwrap_or(0);
     if status != 0 {
         scale.set_path(&["status", "replicas"], status.into());
     }
-    let selector = selector_text(object.path(&["spec", "selector"]));
+    let selector = match &places.selector {
+        Some(path) if path.is_empty() => String::new(),
+        Some(path) => at(object, path).str_or_empty().to_owned(),
+        None => selector_text(object.path(&["spec", "selector"])),
+    };
     if !selector.is_empty() {
         scale.set_path(&["status", "selector"], selector.into());
     }
@@ -78,8 +133,9 @@ pub async fn update(
 ) -> Result<Value, ApiError> {
     // the workload itself is written as by an update of its main resource
     let cx = RequestContext { subresource: String::new(), ..cx.clone() };
-    let mut updater = Scaling { scope, cx: &cx, scaler };
-    let guard = ScaleGuard { admission };
+    let places = Places::of(scope);
+    let mut updater = Scaling { scope, cx: &cx, scaler, places: &places };
+    let guard = ScaleGuard { admission, places: &places };
     let done = scope.store.update(&scope.state, &cx, &scope.info.name, &mut updater, &guard, false).await?;
     Ok(done.0)
 }
@@ -88,6 +144,7 @@ struct Scaling<'a> {
     scope: &'a Scope,
     cx: &'a RequestContext,
     scaler: &'a mut dyn ScaleUpdater,
+    places: &'a Places,
 }
 
 #[async_trait]
@@ -96,14 +153,15 @@ impl Updater for Scaling<'_> {
         if old.is_null() {
             return Err(self.scope.about().not_found());
         }
-        let mut present = of(old);
+        let mut present = of(old, self.places);
         let owners = ScaleOwners::new(self.scope, self.cx, old);
         owners.show(&mut present);
         let wanted = self.scaler.scaled(&present, &owners).await?;
-        validate(self.scope, &wanted)?;
+        validate(self.scope, &wanted, self.places)?;
         let mut object = old.clone();
         let replicas = wanted.path(&["spec", "replicas"]).as_i64().unwrap_or(0);
-        object.set_path(&["spec", "replicas"], replicas.into());
+        let path: Vec<&str> = self.places.spec.iter().map(String::as_str).collect();
+        object.set_path(&path, replicas.into());
         let meta = object.field_mut("metadata");
         match wanted.path(&["metadata", "resourceVersion"]) {
             Value::Null => drop(meta.remove("resourceVersion")),
@@ -126,12 +184,17 @@ impl Updater for Scaling<'_> {
     }
 }
 
-fn validate(scope: &Scope, wanted: &Value) -> Result<(), ApiError> {
+fn validate(scope: &Scope, wanted: &Value, places: &Places) -> Result<(), ApiError> {
     let replicas = wanted.path(&["spec", "replicas"]).as_i64().unwrap_or(0);
     if replicas >= 0 {
         return Ok(());
     }
     let mut errs = Errors::new();
+    if places.custom {
+        errs.invalid(Path::root(&places.spec_text()), replicas, "should be a non-negative integer");
+        let resource = &scope.store.resource;
+        return Err(ApiError::invalid(&resource.group, &resource.kind, &scope.info.name, &errs));
+    }
     errs.invalid(Path::root("spec").child("replicas"), replicas, "must be greater than or equal to 0");
     Err(ApiError::invalid("autoscaling", KIND, &scope.info.name, &errs))
 }
@@ -139,11 +202,12 @@ fn validate(scope: &Scope, wanted: &Value) -> Result<(), ApiError> {
 /// Admission sees scales, not workloads.
 struct ScaleGuard<'a> {
     admission: &'a Admission<'a>,
+    places: &'a Places,
 }
 
 #[async_trait]
 impl Guard for ScaleGuard<'_> {
     async fn on_update(&self, object: &Value, old: &Value) -> Result<(), ApiError> {
-        self.admission.on_update(&of(object), &of(old)).await
+        self.admission.on_update(&of(object, self.places), &of(old, self.places)).await
     }
 }

@@ -92,7 +92,7 @@ async fn update_scale(scope: Scope, http: Request<Body>) -> Result<Response<Body
     let admission = Admission::new(&scope, &options.raw, options.dry_run).of_kind(scale::API_VERSION, scale::KIND);
     let mut put = PutScale { admission: &admission, wanted };
     let stored = scale::update(&scope, &cx, &mut put, &admission).await?;
-    respond::other(&scope, StatusCode::OK, &scale::of(&stored), &output)
+    respond::other(&scope, StatusCode::OK, &scale::of(&stored, &scale::Places::of(&scope)), &output)
 }
 
 struct PutScale<'a> {

@@ -131,16 +131,23 @@ pub struct ScaleOwners<'a> {
     cx: &'a RequestContext,
     api_version: String,
     fields: Value,
+    replicas: Vec<String>,
 }
 
 impl<'a> ScaleOwners<'a> {
     /// The owners of the replicas of `object`, a workload.
     pub fn new(scope: &Scope, cx: &'a RequestContext, object: &Value) -> Self {
-        Self { cx, api_version: scope.served.api_version.to_string(), fields: object.path(&FIELDS).clone() }
+        Self {
+            cx,
+            api_version: scope.served.api_version.to_string(),
+            fields: object.path(&FIELDS).clone(),
+            replicas: scale::Places::of(scope).spec,
+        }
     }
 
     fn between<T>(&self, act: impl FnOnce(&ScaleFields<'_>) -> Result<T, String>) -> Result<T, String> {
-        let path: Option<&[&str]> = Some(&["spec", "replicas"]);
+        let replicas: Vec<&str> = self.replicas.iter().map(String::as_str).collect();
+        let path = Some(replicas.as_slice());
         let paths = [(self.api_version.as_str(), path), ("apps/v1beta1", path), ("apps/v1beta2", path)];
         act(&ScaleFields { entries: &self.fields, api_version: &self.api_version, paths: &paths })
     }
