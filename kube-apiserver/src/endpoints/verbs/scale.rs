@@ -164,6 +164,8 @@ impl Updater for Scaling<'_> {
         object.set_path(&path, replicas.into());
         let meta = object.field_mut("metadata");
         match wanted.path(&["metadata", "resourceVersion"]) {
+            // custom resources have no updates without a version: the present one stands
+            Value::Null if self.places.custom => {}
             Value::Null => drop(meta.remove("resourceVersion")),
             version => meta.set("resourceVersion", version.clone()),
         }
