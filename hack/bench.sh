@@ -7,7 +7,11 @@ KUBE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [ "$(id -u)" = 0 ] || { echo "error: run it as root, for the network namespace" >&2 && exit 1; }
 "$KUBE_ROOT/hack/install-deps.sh" all
 target=${CARGO_TARGET_DIR:-$KUBE_ROOT/target}
-(cd "$KUBE_ROOT" && cargo build --release --locked --workspace --bins)
+case " $* " in
+  *" --binaries "*) what=(--package hack) ;; # they are there already
+  *) what=(--workspace --bins) ;;
+esac
+(cd "$KUBE_ROOT" && cargo build --release --locked "${what[@]}")
 namespace=kube-bench-$$
 ip netns add "$namespace"
 cleanup() {

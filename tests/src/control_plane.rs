@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::process::{Process, binary};
 use crate::wait::eventually;
 
@@ -18,8 +19,10 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// A daemon of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Daemon {
-    /// Debian's etcd.
+    /// Debian's etcd; the first member, where there are more.
     Etcd,
+    /// Another member of etcd, from 1 on.
+    EtcdMember(usize),
     /// The API server.
     Apiserver,
     /// The controller manager.
@@ -31,7 +34,7 @@ pub enum Daemon {
 impl Daemon {
     fn name(self) -> &'static str {
         match self {
-            Self::Etcd => "etcd",
+            Self::Etcd | Self::EtcdMember(_) => "etcd",
             Self::Apiserver => "kube-apiserver",
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
@@ -39,12 +42,28 @@ impl Daemon {
     }
 }
 
+/// What is different from the usual control plane.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Further flags of kube-apiserver.
+    pub apiserver_flags: Vec<String>,
+    /// How many members etcd has.
+    pub etcd_members: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { apiserver_flags: Vec::new(), etcd_members: 1 }
+    }
+}
+
 /// A control plane in a directory of its own.
 pub struct ControlPlane {
     directory: TempDir,
-    etcd_port: u16,
-    peer_port: u16,
+    /// Of each member: the port for clients, and that for other members.
+    etcd_ports: Vec<[u16; 2]>,
     api_port: u16,
+    apiserver_flags: Vec<String>,
     processes: BTreeMap<Daemon, Process>,
 }
 
@@ -55,17 +74,30 @@ impl ControlPlane {
     /// # Errors
     /// When certificates cannot be made or a daemon does not become ready.
     pub async fn start() -> anyhow::Result<Option<Self>> {
+        Self::start_with(Settings::default()).await
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(settings: Settings) -> anyhow::Result<Option<Self>> {
         if find_etcd().is_none() {
             eprintln!("skipped: etcd is not installed (hack/install-deps.sh run installs it)");
             return Ok(None);
         }
         // The provider is process-wide; a second test in the same process finds it installed.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let [etcd_port, peer_port, api_port] = free_ports()?;
+        let [api_port, a, b, c, d, e, f] = free_ports()?;
+        let etcd_ports: Vec<[u16; 2]> = [[a, b], [c, d], [e, f]].into_iter().take(settings.etcd_members).collect();
         let directory = TempDir::with_prefix("kube-test-")?;
         make_certificates(directory.path(), api_port)?;
-        let mut plane = Self { directory, etcd_port, peer_port, api_port, processes: BTreeMap::new() };
+        let apiserver_flags = settings.apiserver_flags;
+        let mut plane = Self { directory, etcd_ports, api_port, apiserver_flags, processes: BTreeMap::new() };
         plane.run(Daemon::Etcd)?;
+        for member in 1..plane.etcd_ports.len() {
+            plane.run(Daemon::EtcdMember(member))?;
+        }
         plane.run(Daemon::Apiserver)?;
         plane.wait_ready().await?;
         Ok(Some(plane))
@@ -77,7 +109,7 @@ impl ControlPlane {
     /// When the binary is missing or cannot be run.
     pub fn run(&mut self, daemon: Daemon) -> anyhow::Result<()> {
         let program = match daemon {
-            Daemon::Etcd => find_etcd().context("etcd is not installed")?,
+            Daemon::Etcd | Daemon::EtcdMember(_) => find_etcd().context("etcd is not installed")?,
             other => binary(other.name())?,
         };
         let log = self.path(&format!("{}.log", daemon.name()));
@@ -89,6 +121,53 @@ impl ControlPlane {
     /// Kills a daemon with SIGKILL.
     pub fn kill(&mut self, daemon: Daemon) {
         self.processes.remove(&daemon);
+    }
+
+    /// The process id of a daemon that runs.
+    pub fn pid(&self, daemon: Daemon) -> Option<u32> {
+        self.processes.get(&daemon).map(Process::pid)
+    }
+
+    /// Runs etcdctl against the members; answers what it printed.
+    ///
+    /// # Errors
+    /// When it is not installed or fails.
+    pub fn etcdctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .arg(format!("--endpoints={}", self.etcd_urls()))
+            .args(arguments)
+            .output()
+            .context("run etcdctl")?;
+        anyhow::ensure!(output.status.success(), "etcdctl: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn etcd_urls(&self) -> String {
+        let urls: Vec<String> = self.etcd_ports.iter().map(|[port, _]| format!("http://127.0.0.1:{port}")).collect();
+        urls.join(",")
+    }
+
+    fn etcd_arguments(&self, member: usize) -> anyhow::Result<Vec<String>> {
+        let [client, peer] = self.etcd_ports.get(member).context("there is no such member")?;
+        let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
+        let members = self.etcd_ports.iter().enumerate();
+        let cluster: Vec<String> = members.map(|(i, [_, peer])| format!("m{i}=http://127.0.0.1:{peer}")).collect();
+        Ok(vec![
+            format!("--name=m{member}"),
+            format!("--data-dir={}", self.etcd_data(member).display()),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster={}", cluster.join(",")),
+            "--log-level=error".to_owned(),
+        ])
+    }
+
+    /// The data directory of a member of etcd.
+    pub fn etcd_data(&self, member: usize) -> PathBuf {
+        self.path(&format!("etcd-{member}"))
     }
 
     /// Waits until /readyz of the API server answers 200.
@@ -114,9 +193,22 @@ impl ControlPlane {
     /// # Errors
     /// When the kubeconfig cannot be read.
     pub async fn client(&self, user: &str) -> anyhow::Result<kube::Client> {
+        Ok(kube::Client::try_from(self.config(user).await?)?)
+    }
+
+    /// Plain requests as a user, on connections of their own. Each is sent once: 429, 503 and 504 come back.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be read.
+    pub async fn api(&self, user: &str) -> anyhow::Result<Api> {
+        let mut config = self.config(user).await?;
+        config.default_retry = false;
+        Ok(Api::new(kube::Client::try_from(config)?))
+    }
+
+    async fn config(&self, user: &str) -> anyhow::Result<kube::Config> {
         let kubeconfig = kube::config::Kubeconfig::read_from(self.path(&format!("{user}.kubeconfig")))?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-        Ok(kube::Client::try_from(config)?)
+        Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?)
     }
 
     /// Waits until `condition` holds, asking it with an admin client.
@@ -148,20 +240,11 @@ impl ControlPlane {
 
     fn arguments(&self, daemon: Daemon) -> anyhow::Result<Vec<String>> {
         let file = |name: &str| self.path(name).display().to_string();
-        let etcd = format!("http://127.0.0.1:{}", self.etcd_port);
-        let peer = format!("http://127.0.0.1:{}", self.peer_port);
         let arguments = match daemon {
-            Daemon::Etcd => vec![
-                format!("--data-dir={}", file("etcd")),
-                format!("--listen-client-urls={etcd}"),
-                format!("--advertise-client-urls={etcd}"),
-                format!("--listen-peer-urls={peer}"),
-                format!("--initial-advertise-peer-urls={peer}"),
-                format!("--initial-cluster=default={peer}"),
-                "--log-level=error".to_owned(),
-            ],
+            Daemon::Etcd => self.etcd_arguments(0)?,
+            Daemon::EtcdMember(member) => self.etcd_arguments(member)?,
             Daemon::Apiserver => vec![
-                format!("--etcd-servers={etcd}"),
+                format!("--etcd-servers={}", self.etcd_urls()),
                 "--bind-address=127.0.0.1".to_owned(),
                 format!("--secure-port={}", self.api_port),
                 "--authorization-mode=Node,RBAC".to_owned(),
@@ -175,7 +258,10 @@ impl ControlPlane {
                 format!("--tls-private-key-file={}", file("serving-kube-apiserver.key")),
                 format!("--kubelet-client-certificate={}", file("client-kube-apiserver.crt")),
                 format!("--kubelet-client-key={}", file("client-kube-apiserver.key")),
-            ],
+            ]
+            .into_iter()
+            .chain(self.apiserver_flags.iter().cloned())
+            .collect(),
             Daemon::ControllerManager => {
                 let [port] = free_ports()?;
                 vec![

@@ -4,10 +4,12 @@
 //! Nothing here is shared between tests. Where etcd is not installed, [`ControlPlane::start`] says so and answers
 //! `None`, and the test ends as skipped.
 
+mod api;
 mod control_plane;
 mod process;
 mod wait;
 
-pub use control_plane::{ControlPlane, Daemon};
+pub use api::{Answer, Api, Events};
+pub use control_plane::{ControlPlane, Daemon, Settings};
 pub use process::{Process, binary};
 pub use wait::eventually;

@@ -42,6 +42,11 @@ impl Process {
         Ok(Self { child, log: log.to_owned() })
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the process at once, as a crash does, and waits for it.
     pub fn kill(&mut self) {
         // A process that has ended already is what we want.

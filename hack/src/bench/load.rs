@@ -32,6 +32,9 @@ pub struct Delivery {
     pub p99_ms: f64,
 }
 
+/// Running watches; each answers how late its events were, in milliseconds.
+pub type Watchers = tokio::task::JoinSet<anyhow::Result<Vec<f64>>>;
+
 impl Connections {
     /// Opens `count` connections and makes the namespace.
     pub async fn open(cluster: &Cluster, count: usize) -> anyhow::Result<Self> {
@@ -128,42 +131,29 @@ impl Connections {
         Ok(())
     }
 
-    /// Opens `count` watches of the pods of the namespace, then updates one pod `rate` times a second for `seconds`.
-    pub async fn watch_updates(
-        &self,
-        cluster: &Cluster,
-        count: usize,
-        rate: usize,
-        seconds: usize,
-    ) -> anyhow::Result<Delivery> {
+    /// Opens `count` watches of one pod and waits until all have begun; each ends after `expected` events of a tick, or
+    /// when nothing comes for a minute.
+    pub async fn open_watchers(&self, cluster: &Cluster, count: usize, expected: usize) -> anyhow::Result<Watchers> {
         let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
         let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"ticker"},"spec":{"schedulerName":"none","containers":[{"name":"c","image":"i"}]}}"#;
         let status = send(&self.all[0], "POST", &pods, "application/json", pod.to_owned()).await?.0;
         ensure!(status == 201 || status == 409, "the ticker: {status}");
-        let expected = rate * seconds;
         let mut watchers = tokio::task::JoinSet::new();
         for _ in 0..count {
             let mut sender = connect(cluster).await?;
             let path = format!("{pods}?watch=true&fieldSelector=metadata.name%3Dticker");
-            watchers.spawn(async move {
-                let request = Request::get(path).header("host", "localhost").body(Full::default())?;
-                let mut answer = sender.send_request(request).await?;
-                ensure!(answer.status() == 200, "watch: {}", answer.status());
-                let mut latencies = Vec::with_capacity(expected);
-                let mut rest = Vec::new();
-                let limit = Duration::from_secs(60);
-                while latencies.len() < expected {
-                    let frame = tokio::time::timeout(limit, answer.body_mut().frame()).await;
-                    let Ok(Some(frame)) = frame else { break };
-                    if let Ok(data) = frame?.into_data() {
-                        rest.extend_from_slice(&data);
-                        take_events(&mut rest, &mut latencies);
-                    }
-                }
-                Ok(latencies)
-            });
+            let request = Request::get(path).header("host", "localhost").body(Full::default())?;
+            let answer = sender.send_request(request).await?;
+            ensure!(answer.status() == 200, "watch: {}", answer.status());
+            // The sender keeps the connection.
+            watchers.spawn(async move { (follow(answer.into_body(), expected).await, sender).0 });
         }
-        self.tick(&pods, rate, expected).await?;
+        Ok(watchers)
+    }
+
+    /// Updates the pod `rate` times a second, `count` times, and waits for the watchers.
+    pub async fn deliver(&self, mut watchers: Watchers, rate: usize, count: usize) -> anyhow::Result<Delivery> {
+        self.tick(&format!("/api/v1/namespaces/{NAMESPACE}/pods"), rate, count).await?;
         let mut all = Vec::new();
         while let Some(latencies) = watchers.join_next().await {
             all.extend(latencies??);
@@ -193,6 +183,21 @@ impl Connections {
         futures::future::try_join_all(workers).await?;
         Ok(())
     }
+}
+
+/// Reads a watch until `expected` ticks have come; answers how late each was, in milliseconds.
+async fn follow(mut body: hyper::body::Incoming, expected: usize) -> anyhow::Result<Vec<f64>> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let mut latencies = Vec::with_capacity(expected);
+    let mut rest = Vec::new();
+    while latencies.len() < expected {
+        let Ok(Some(frame)) = tokio::time::timeout(LIMIT, body.frame()).await else { break };
+        if let Ok(data) = frame?.into_data() {
+            rest.extend_from_slice(&data);
+            take_events(&mut rest, &mut latencies);
+        }
+    }
+    Ok(latencies)
 }
 
 fn now_micros() -> u64 {

@@ -60,7 +60,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn measure(options: &Options, binaries: &Path) -> anyhow::Result<Report> {
     let mut report = Report::default();
-    sizes(binaries, &mut report)?;
+    sizes(binaries, &mut report);
     let mut cluster = Cluster::prepare(binaries, &options.root)?;
     start_up(&mut cluster, options, &mut report).await?;
     idle(&cluster, &mut report).await;
@@ -74,15 +74,15 @@ async fn measure(options: &Options, binaries: &Path) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn sizes(binaries: &Path, report: &mut Report) -> anyhow::Result<()> {
-    let mut total = 0.0;
-    for component in Component::OURS {
-        let size = std::fs::metadata(binaries.join(component.name())).with_context(|| component.name())?.len();
-        total += megabytes(size);
+/// A folder that lacks a binary (a baseline without kube-proxy, say) has no sum to compare.
+fn sizes(binaries: &Path, report: &mut Report) {
+    let names = Component::OURS.map(Component::name).into_iter().chain(["kubectl"]);
+    let sizes: Option<Vec<f64>> =
+        names.map(|name| std::fs::metadata(binaries.join(name)).ok().map(|m| megabytes(m.len()))).collect();
+    match sizes {
+        Some(sizes) => report.add("six binaries", sizes.iter().sum(), "MB"),
+        None => eprintln!("  six binaries: not all are in {}", binaries.display()),
     }
-    let size = std::fs::metadata(binaries.join("kubectl")).context("kubectl")?.len();
-    report.add("six binaries", total + megabytes(size), "MB");
-    Ok(())
 }
 
 fn megabytes(bytes: u64) -> f64 {
@@ -130,54 +130,88 @@ async fn idle(cluster: &Cluster, report: &mut Report) {
     report.add("control plane idle", control_plane, "MiB");
 }
 
+/// Measures the wall time and the API server's processor time of one thing.
+struct Meter {
+    pid: u32,
+    begin: Instant,
+    cpu: f64,
+}
+
+impl Meter {
+    fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        let pid = cluster.pid(Component::Apiserver).context("the API server runs")?;
+        Ok(Self { pid, begin: Instant::now(), cpu: memory::cpu_seconds(pid) })
+    }
+
+    fn report(&self, name: &str, report: &mut Report) {
+        report.add(name, self.begin.elapsed().as_secs_f64(), "s");
+        report.add(&format!("{name}: processor time"), memory::cpu_seconds(self.pid) - self.cpu, "s");
+    }
+}
+
 async fn pods(cluster: &Cluster, options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let connections = Connections::open(cluster, 8).await?;
-    let begin = Instant::now();
+    let meter = Meter::start(cluster)?;
     connections.create_pods(options.pods).await?;
-    report.add("creates with 8 connections", options.pods as f64 / begin.elapsed().as_secs_f64(), "1/s");
+    report.add("creates with 8 connections", options.pods as f64 / meter.begin.elapsed().as_secs_f64(), "1/s");
+    meter.report(&format!("creating {} pods", options.pods), report);
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     for component in Component::OURS {
         let Some(pid) = cluster.pid(component) else { continue };
         report.add(&format!("{} with {} pods", component.name(), options.pods), memory::resident_mib(pid), "MiB");
     }
+    lists(cluster, &connections, report).await?;
+    let meter = Meter::start(cluster)?;
+    let pages = connections.list_pages("/api/v1/pods", 500).await?;
+    meter.report(&format!("LIST in {pages} pages of 500"), report);
+    for (selector, label) in [
+        ("labelSelector=group%3Dg7", "a label selector (1 %)"),
+        ("labelSelector=app%20in%20(bench),group%20notin%20(g7)", "a set selector (99 %)"),
+        ("fieldSelector=spec.nodeName%3Dnone", "a field selector (none)"),
+    ] {
+        let meter = Meter::start(cluster)?;
+        connections.list(&format!("/api/v1/pods?{selector}"), "application/json", 1).await?;
+        meter.report(&format!("LIST with {label}"), report);
+    }
+    let meter = Meter::start(cluster)?;
+    connections.delete_collection("/api/v1/namespaces/bench/pods?gracePeriodSeconds=0").await?;
+    meter.report("deletecollection of all pods", report);
+    Ok(())
+}
+
+/// Whole lists, one and eight at a time.
+async fn lists(cluster: &Cluster, connections: &Connections, report: &mut Report) -> anyhow::Result<()> {
     let apiserver = cluster.pid(Component::Apiserver).context("the API server runs")?;
     for (media, label) in [("application/json", "JSON"), ("application/vnd.kubernetes.protobuf", "protobuf")] {
         for parallel in [1, 8] {
             let before = memory::resident_mib(apiserver);
-            let cpu = memory::cpu_seconds(apiserver);
             let peak = memory::Peak::sample(apiserver);
-            let begin = Instant::now();
+            let meter = Meter::start(cluster)?;
             let bytes = connections.list("/api/v1/pods", media, parallel).await?;
-            let seconds = begin.elapsed().as_secs_f64();
             let name = format!("{parallel} × LIST of pods, {label}");
-            report.add(&name, seconds, "s");
-            report.add(&format!("{name}: processor time"), memory::cpu_seconds(apiserver) - cpu, "s");
+            meter.report(&name, report);
             report.add(&format!("{name}: added memory"), (peak.stop().await - before).max(0.0), "MiB");
             report.add(&format!("{name}: answer"), megabytes(bytes / parallel as u64), "MB");
         }
     }
-    let begin = Instant::now();
-    let pages = connections.list_pages("/api/v1/pods", 500).await?;
-    report.add(&format!("LIST in {pages} pages of 500"), begin.elapsed().as_secs_f64(), "s");
-    let begin = Instant::now();
-    connections.list("/api/v1/pods?labelSelector=group%3Dg7", "application/json", 1).await?;
-    report.add("LIST with a label selector (1 %)", begin.elapsed().as_secs_f64(), "s");
-    let begin = Instant::now();
-    connections.delete_collection("/api/v1/namespaces/bench/pods?gracePeriodSeconds=0").await?;
-    report.add("deletecollection of all pods", begin.elapsed().as_secs_f64(), "s");
     Ok(())
 }
 
 async fn small_objects(cluster: &Cluster, count: usize, report: &mut Report) -> anyhow::Result<()> {
     let connections = Connections::open(cluster, 8).await?;
-    let begin = Instant::now();
+    let meter = Meter::start(cluster)?;
     connections.create_config_maps(count).await?;
-    report.add("creates of ConfigMaps", count as f64 / begin.elapsed().as_secs_f64(), "1/s");
-    let apiserver = cluster.pid(Component::Apiserver).context("the API server runs")?;
-    report.add(&format!("kube-apiserver with {count} ConfigMaps"), memory::resident_mib(apiserver), "MiB");
-    let begin = Instant::now();
+    report.add("creates of ConfigMaps", count as f64 / meter.begin.elapsed().as_secs_f64(), "1/s");
+    meter.report(&format!("creating {count} ConfigMaps"), report);
+    report.add(&format!("kube-apiserver with {count} ConfigMaps"), memory::resident_mib(meter.pid), "MiB");
+    let peak = memory::Peak::sample(meter.pid);
+    let meter = Meter::start(cluster)?;
     connections.list("/api/v1/configmaps", "application/json", 1).await?;
-    report.add(&format!("LIST of {count} ConfigMaps"), begin.elapsed().as_secs_f64(), "s");
+    meter.report(&format!("LIST of {count} ConfigMaps"), report);
+    report.add(&format!("LIST of {count} ConfigMaps: peak memory"), peak.stop().await, "MiB");
+    let meter = Meter::start(cluster)?;
+    connections.list_pages("/api/v1/configmaps", 500).await?;
+    meter.report(&format!("LIST of {count} ConfigMaps in pages of 500"), report);
     Ok(())
 }
 
@@ -188,9 +222,12 @@ async fn watchers(cluster: &Cluster, count: usize, report: &mut Report) -> anyho
     let connections = Connections::open(cluster, 8).await?;
     let apiserver = cluster.pid(Component::Apiserver).context("the API server runs")?;
     let before = memory::resident_mib(apiserver);
-    let cpu = memory::cpu_seconds(apiserver);
-    let delivery = connections.watch_updates(cluster, count, RATE, SECONDS).await?;
-    let spent = memory::cpu_seconds(apiserver) - cpu;
+    let meter = Meter::start(cluster)?;
+    let watchers = connections.open_watchers(cluster, count, RATE * SECONDS).await?;
+    meter.report(&format!("opening {count} watchers"), report);
+    let meter = Meter::start(cluster)?;
+    let delivery = connections.deliver(watchers, RATE, RATE * SECONDS).await?;
+    let spent = memory::cpu_seconds(apiserver) - meter.cpu;
     report.add(&format!("{count} watchers: added memory"), (memory::resident_mib(apiserver) - before).max(0.0), "MiB");
     report.add(&format!("{count} watchers: events delivered"), delivery.events as f64, "");
     report.add(&format!("{count} watchers: delivery p50"), delivery.p50_ms, "ms");

@@ -3,10 +3,12 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/endpoints/installer.go
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use apimachinery::status::{ApiError, Details, Reason};
 use apimachinery::structural::Structural;
 use apimachinery::value::Value;
+use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 
@@ -15,13 +17,17 @@ use super::query::Query;
 use super::{responses, verbs};
 use crate::body::Body;
 use crate::registry::admit::Operation;
-use crate::registry::errors::About;
+use crate::registry::errors::{self, About};
 use crate::registry::resource::Served;
 use crate::registry::store::Store;
 use crate::registry::strategy::{RequestContext, Subresource};
 use crate::registry::{Found, Virtual};
 use crate::request::{Authorized, RequestInfo, UserInfo, Warnings};
 use crate::state::AppState;
+
+/// Writes get less time than requests in general, so that the client hears of it.
+/// upstream: endpoints/handlers/rest.go: requestTimeoutUpperBound
+const WRITE_LIMIT: Duration = Duration::from_secs(34);
 
 /// A request to a resource with storage, resolved.
 pub struct Scope {
@@ -178,14 +184,26 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
         (&Method::GET, false) => verbs::list(scope, watch_path, http).await,
         (&Method::GET, true) if watch_path => verbs::list(scope, true, http).await,
         (&Method::GET, true) if in_namespace => verbs::get(scope).await,
-        (&Method::POST, false) if in_namespace => verbs::create(scope, http).await,
+        (&Method::POST, false) if in_namespace => in_time(|| verbs::create(scope, http)).await,
         (&Method::DELETE, false) if in_namespace && may_delete_all => verbs::delete_collection(scope, http).await,
-        (&Method::PUT, true) if in_namespace => verbs::update(scope, http).await,
-        (&Method::PATCH, true) if in_namespace => verbs::patch(scope, http).await,
-        (&Method::DELETE, true) if in_namespace => verbs::delete(scope, http).await,
+        (&Method::PUT, true) if in_namespace => in_time(|| verbs::update(scope, http)).await,
+        (&Method::PATCH, true) if in_namespace => in_time(|| verbs::patch(scope, http)).await,
+        (&Method::DELETE, true) if in_namespace => in_time(|| verbs::delete(scope, http)).await,
         (_, true) if !in_namespace => Err(not_found()),
         _ => Err(method_not_allowed()),
     }
+}
+
+/// A write of one object, which is given up after [`WRITE_LIMIT`]. The future is made here and kept on the heap: writes
+/// nest (a Service writes IPAddresses), and theirs are large.
+fn in_time<F>(write: impl FnOnce() -> F) -> BoxFuture<'static, Result<Response<Body>, ApiError>>
+where
+    F: Future<Output = Result<Response<Body>, ApiError>> + Send + 'static,
+{
+    let write = Box::pin(write());
+    Box::pin(async move {
+        tokio::time::timeout(WRITE_LIMIT, write).await.unwrap_or_else(|_| Err(errors::ran_out_of_time()))
+    })
 }
 
 /// `timeout=` must be a duration; how long the request may take is for the filters.
@@ -252,8 +270,8 @@ async fn subresource(
     let has = |verb: &str| verbs.contains(&verb);
     match method {
         Method::GET if has("get") => verbs::get(scope).await,
-        Method::PUT if has("update") => verbs::update(scope, http).await,
-        Method::PATCH if has("patch") => verbs::patch(scope, http).await,
+        Method::PUT if has("update") => in_time(|| verbs::update(scope, http)).await,
+        Method::PATCH if has("patch") => in_time(|| verbs::patch(scope, http)).await,
         _ => Err(method_not_allowed()),
     }
 }
@@ -274,7 +292,7 @@ async fn special_subresource(
     match special.creater() {
         Some(creater) if http.method() == Method::POST => {
             let scope = scope(&state, store, served, request, &http);
-            verbs::create_subresource(scope, creater, http).await
+            in_time(|| verbs::create_subresource(scope, creater, http)).await
         }
         Some(_) => Err(method_not_allowed()),
         None => Ok(special.connect(&state, request, http).await),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apimachinery::codec::{json, protobuf};
 use apimachinery::schema;
-use apimachinery::status::ApiError;
+use apimachinery::status::{ApiError, Reason};
 use apimachinery::value;
 use apimachinery::value::Value;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use super::negotiation::{self, Media, Output};
 use super::websocket::Socket;
 use super::{responses, table};
 use crate::body::{Body, BodyError};
-use crate::registry::store::{ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions, parse_revision};
+use crate::registry::store::{self, ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions, parse_revision};
 use crate::storage::WatchEnd;
 
 /// A watch without timeoutSeconds lasts at least this long, and at most twice as long.
@@ -54,7 +54,10 @@ pub async fn watch(
     };
     let announces_state = listing.bookmarks && listing.initial_events == Some(true) && options.initial_events;
     let deadline = Instant::now() + timeout;
-    let started = scope.store.watch(scope.about(), scope.object_namespace(), options).await;
+    let starting = scope.store.watch(scope.about(), scope.object_namespace(), options);
+    let started = tokio::time::timeout_at(deadline, starting)
+        .await
+        .unwrap_or_else(|_| Err(ApiError::new(500, Reason::InternalError, "context deadline exceeded")));
     let state = match started {
         Ok(watch) => State::Running(Box::new(Running {
             scope,
@@ -179,7 +182,8 @@ impl Running {
 
     fn pending(&mut self) -> Result<Option<Bytes>, Ended> {
         let (events, complete) = self.watch.ready().map_err(|end| match end {
-            WatchEnd::Dropped | WatchEnd::TooOld { .. } => Ended::Quietly,
+            WatchEnd::Dropped => Ended::Quietly,
+            WatchEnd::Expired | WatchEnd::TooOld { .. } => Ended::With(store::expired()),
         })?;
         let mut out = Vec::new();
         for event in &events {

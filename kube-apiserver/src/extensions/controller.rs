@@ -32,7 +32,7 @@ pub async fn run(registry: Arc<Registry>, api: Loopback) {
             let events = match watcher.ready() {
                 Ok(events) => events,
                 // the cache was refilled: start over
-                Err(WatchEnd::Dropped | WatchEnd::TooOld { .. }) => break,
+                Err(WatchEnd::Dropped | WatchEnd::Expired | WatchEnd::TooOld { .. }) => break,
             };
             if events.is_empty() {
                 if tokio::time::timeout(RESYNC, watcher.changed()).await.is_err() {

@@ -90,18 +90,16 @@ impl<E: Endpoints> Filters<E> {
         }
         let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
         let info = RequestInfo::parse(request.method().as_str(), &path, request.uri().query());
-        let metrics = RequestMetrics::begin(&info, request.method(), request.uri().query().unwrap_or_default());
+        let query = request.uri().query().unwrap_or_default();
+        let metrics = RequestMetrics::begin(&info, request.method(), query);
+        let limit = time_limit(query, self.request_timeout);
         let mut incoming = Incoming::new(info);
-        let headers = request.headers().clone();
         let response = if incoming.info.is_long_running() {
             self.authenticated(incoming, request, connection, id).await
         } else {
-            incoming.deadline = Some(Instant::now() + self.request_timeout);
+            incoming.deadline = Some(Instant::now() + limit);
             let handled = self.authenticated(incoming, request, connection, id);
-            tokio::time::timeout(self.request_timeout, handled).await.unwrap_or_else(|_| {
-                let text = format!("request did not complete within the allotted timeout: {:?}", self.request_timeout);
-                reject::status(&ApiError::timeout(&text, 0), &headers)
-            })
+            tokio::time::timeout(limit, handled).await.unwrap_or_else(|_| reject::timed_out())
         };
         metrics.end(response.status());
         response
@@ -257,6 +255,18 @@ impl<E: Endpoints> Filters<E> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
+}
+
+/// `timeout=` shortens the limit; what is no duration is refused later on.
+/// upstream: endpoints/filters/request_deadline.go
+fn time_limit(query: &str, most: Duration) -> Duration {
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == "timeout")
+        .and_then(|(_, text)| component_base::flags::parse_duration(&text).ok())
+        .and_then(|nanoseconds| u64::try_from(nanoseconds).ok())
+        .map(Duration::from_nanos)
+        .filter(|wanted| !wanted.is_zero() && *wanted < most)
+        .unwrap_or(most)
 }
 
 /// The client's audit ID if it is usable, else a new one.

@@ -3,10 +3,11 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go
 
 use apimachinery::status::ApiError;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::body::Body;
 use crate::endpoints::responses;
+use crate::health;
 
 /// The error as a Status in the media type the client accepts.
 pub fn status(error: &ApiError, headers: &HeaderMap) -> Response<Body> {
@@ -18,4 +19,11 @@ pub fn refusal(error: &ApiError, headers: &HeaderMap) -> Response<Body> {
     let mut response = status(error, headers);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The 504 of a request whose time is up. Upstream negotiates nothing here, and leaves kind and apiVersion out.
+/// upstream: staging/src/k8s.io/apiserver/pkg/server/filters/timeout.go
+pub fn timed_out() -> Response<Body> {
+    const STATUS: &str = r#"{"metadata":{},"status":"Failure","message":"Timeout: request did not complete within the allotted timeout","reason":"Timeout","details":{},"code":504}"#;
+    health::text(StatusCode::GATEWAY_TIMEOUT, format!("{STATUS}\n"), false)
 }

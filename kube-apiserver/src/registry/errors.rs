@@ -42,15 +42,22 @@ impl About<'_> {
             StorageError::Compacted => ApiError::expired("The resourceVersion for the provided watch is too old."),
             StorageError::FutureRevision { wanted, current } => too_large_revision(wanted, current),
             StorageError::NotReady => ApiError::too_many_requests("storage is (re)initializing", 1),
-            StorageError::TooLarge => ApiError::new(500, "".into(), error.to_string()),
-            StorageError::Timeout => ApiError::timeout("etcdserver: request timed out", 0),
+            StorageError::TooLarge | StorageError::LeaseGone | StorageError::Refused(_) => {
+                ApiError::new(500, "".into(), error.to_string())
+            }
+            StorageError::Timeout => ran_out_of_time(),
             StorageError::Corrupt { .. } => ApiError::internal(error),
             StorageError::Etcd(ref cause) => {
                 tracing::warn!(error = %cause, resource = self.resource, "etcd request failed");
-                ApiError::internal(cause)
+                ApiError::new(500, "".into(), format!("rpc error: code = Unavailable desc = {cause}"))
             }
         }
     }
+}
+
+/// 504 of a write that etcd did not answer in time.
+pub fn ran_out_of_time() -> ApiError {
+    ApiError::timeout("request did not complete within requested timeout - context deadline exceeded", 0)
 }
 
 /// 410 of a continue token that is too old, with a token that continues at the newest revision.

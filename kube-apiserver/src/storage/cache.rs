@@ -121,8 +121,10 @@ pub enum WatchEnd {
         /// The oldest revision it could have asked for.
         oldest: u64,
     },
-    /// The watcher fell behind, or the cache was refilled; the client starts again.
+    /// The watcher fell behind; the client resumes from where it is.
     Dropped,
+    /// The cache was refilled, and what happened in between is not known: the client lists again.
+    Expired,
 }
 
 struct Inner {
@@ -240,6 +242,12 @@ impl Cache {
         self.tick.send_replace(seq);
     }
 
+    /// Forgets everything until the next `replace`; watchers end.
+    pub(super) fn reset(&self) {
+        self.replace(Vec::new(), 0);
+        self.inner.write().ready = false;
+    }
+
     /// Makes an entry of a stored value, or logs that it cannot be read.
     pub(super) fn entry(&self, key: &str, value: Vec<u8>, rv: u64) -> Option<Arc<Entry>> {
         match self.decode.decode(value, rv) {
@@ -344,11 +352,14 @@ impl Watcher {
     /// Events that are there already; empty if there are none.
     ///
     /// # Errors
-    /// `Dropped` if this watcher fell behind or the cache was refilled.
+    /// `Dropped` if this watcher fell behind, `Expired` if the cache was refilled.
     pub fn ready(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
         self.rx.borrow_and_update();
         let inner = self.cache.inner.read();
-        if inner.generation != self.generation || self.next < inner.first_seq {
+        if inner.generation != self.generation {
+            return Err(WatchEnd::Expired);
+        }
+        if self.next < inner.first_seq {
             return Err(WatchEnd::Dropped);
         }
         let at = usize::try_from(self.next - inner.first_seq).unwrap_or(usize::MAX);
@@ -421,6 +432,10 @@ mod tests {
         assert_eq!(slow.ready().unwrap_err(), WatchEnd::Dropped);
         assert!(matches!(cache.watch_since(10).unwrap_err(), WatchEnd::TooOld { wanted: 10, oldest: 20 }));
         cache.replace(Vec::new(), 20_000);
-        assert_eq!(fast.ready().unwrap_err(), WatchEnd::Dropped);
+        assert_eq!(fast.ready().unwrap_err(), WatchEnd::Expired);
+        let mut last = cache.watch_since(20_000).unwrap();
+        cache.reset();
+        assert_eq!(last.ready().unwrap_err(), WatchEnd::Expired);
+        assert!(cache.snapshot().is_none());
     }
 }

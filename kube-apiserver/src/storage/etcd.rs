@@ -1,21 +1,31 @@
 //! The etcd client: the few operations that storage is made of, with upstream's transactions.
 //!
-//! Reads are linearized. Writes carry a precondition on the key's mod revision and are sent once; a failed
-//! precondition returns what is there now. Works with etcd 3.4 to 3.6.
+//! Reads are linearized. Writes carry a precondition on the key's mod revision; a failed precondition returns what
+//! is there now. While no member answers, operations are tried again: a write that may have happened already is
+//! recognised by its bytes when it is tried again. Answers also tell whether etcd went back in time.
+//! Works with etcd 3.4 to 3.6.
 //! upstream: staging/src/k8s.io/apiserver/pkg/storage/etcd3/store.go
 
+use std::error::Error as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use etcd_client::{
     Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, KvClient, LeaseClient,
-    MaintenanceClient, PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, WatchClient,
+    LeaseGrantResponse, MaintenanceClient, PutOptions, ResponseHeader, TlsOptions, Txn, TxnOp, TxnOpResponse,
+    TxnResponse, WatchClient,
 };
 use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Larger than any answer etcd gives.
 const MAX_MESSAGE: usize = i32::MAX as usize;
-/// Attempts of a read while etcd is unavailable.
-const READ_ATTEMPTS: u32 = 5;
+/// How long an operation is tried while etcd is unavailable. Requests give up sooner, by limits of their own.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BACKOFF_MIN: Duration = Duration::from_millis(25);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// Why a storage operation failed.
 #[derive(Debug, Error)]
@@ -67,8 +77,14 @@ pub enum StorageError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// etcd did not answer in time.
-    #[error("etcdserver: request timed out")]
+    #[error("context deadline exceeded")]
     Timeout,
+    /// The lease of the write has run out, or etcd never knew it.
+    #[error("etcdserver: requested lease not found")]
+    LeaseGone,
+    /// etcd answered, and refused, in these words.
+    #[error("{0}")]
+    Refused(String),
     /// etcd cannot be reached or answered something unexpected.
     #[error("etcd request failed: {0}")]
     Etcd(#[source] etcd_client::Error),
@@ -77,12 +93,15 @@ pub enum StorageError {
 impl From<etcd_client::Error> for StorageError {
     fn from(e: etcd_client::Error) -> Self {
         // gRPC codes, not texts, tell the cases apart: OutOfRange is answered for compacted and future revisions
-        // only, InvalidArgument (in our use) for oversized requests only.
+        // only, InvalidArgument (in our use) for oversized requests only, NotFound for leases only.
         match &e {
             etcd_client::Error::GRpcStatus(status) => match i32::from(status.code()) {
                 11 => Self::Compacted,
-                3 | 8 => Self::TooLarge,
+                3 => Self::TooLarge,
                 4 => Self::Timeout,
+                5 => Self::LeaseGone,
+                // what etcd itself says has no source
+                _ if status.source().is_none() => Self::Refused(status.message().to_owned()),
                 _ => Self::Etcd(e),
             },
             _ => Self::Etcd(e),
@@ -90,9 +109,14 @@ impl From<etcd_client::Error> for StorageError {
     }
 }
 
+/// True if no member did answer: none can be reached, the connection broke, or there is no leader.
 fn is_unavailable(e: &etcd_client::Error) -> bool {
-    matches!(e, etcd_client::Error::GRpcStatus(status) if i32::from(status.code()) == 14)
-        || matches!(e, etcd_client::Error::TransportError(_))
+    const UNAVAILABLE: i32 = 14;
+    match e {
+        etcd_client::Error::GRpcStatus(status) => i32::from(status.code()) == UNAVAILABLE || status.source().is_some(),
+        etcd_client::Error::TransportError(_) | etcd_client::Error::IoError(_) => true,
+        _ => false,
+    }
 }
 
 /// Where etcd is and how to talk to it.
@@ -165,6 +189,32 @@ pub struct Etcd {
     lease: LeaseClient,
     maintenance: MaintenanceClient,
     prefix: String,
+    timeline: Arc<Timeline>,
+}
+
+/// What answers told about etcd's history. Revisions never fall, unless an older state was put in its place.
+struct Timeline {
+    /// The highest revision of any answer.
+    seen: AtomicI64,
+    /// The cluster's ID, 0 before the first answer.
+    cluster: AtomicU64,
+    /// Counts how often history was found rewritten.
+    rewinds: watch::Sender<u64>,
+}
+
+impl Timeline {
+    /// Takes in an answer's header. `before` is what `seen` was when the request was sent: answers of requests that
+    /// were under way together come in any order.
+    fn observe(&self, revision: i64, cluster: u64, before: i64) {
+        let known = self.cluster.swap(cluster, Ordering::Relaxed);
+        if revision < before || (known != 0 && known != cluster) {
+            tracing::warn!(revision, seen = before, cluster, "etcd's history was replaced by another");
+            self.seen.store(revision, Ordering::Relaxed);
+            self.rewinds.send_modify(|n| *n += 1);
+        } else {
+            self.seen.fetch_max(revision, Ordering::Relaxed);
+        }
+    }
 }
 
 impl std::fmt::Debug for Etcd {
@@ -182,7 +232,9 @@ impl Etcd {
         let mut connect = ConnectOptions::new()
             .with_connect_timeout(Duration::from_secs(20))
             .with_keep_alive(Duration::from_secs(30), Duration::from_secs(10))
-            .with_tcp_keepalive(Duration::from_secs(30));
+            .with_tcp_keepalive(Duration::from_secs(30))
+            // a member that lost the others answers so, instead of with nothing
+            .with_require_leader(true);
         if options.ca_pem.is_some() || options.identity_pem.is_some() {
             let mut tls = TlsOptions::new();
             if let Some(ca) = &options.ca_pem {
@@ -200,7 +252,22 @@ impl Etcd {
             lease: client.lease_client(),
             maintenance: client.maintenance_client(),
             prefix: options.prefix.trim_end_matches('/').to_owned(),
+            timeline: Arc::new(Timeline {
+                seen: AtomicI64::new(0),
+                cluster: AtomicU64::new(0),
+                rewinds: watch::Sender::new(0),
+            }),
         })
+    }
+
+    /// Notes a revision that a watch told.
+    pub(super) fn saw(&self, revision: u64) {
+        self.timeline.seen.fetch_max(revision.cast_signed(), Ordering::Relaxed);
+    }
+
+    /// Changes when etcd turns out to have gone back in time (a restored backup), or to be another cluster.
+    pub(super) fn rewinds(&self) -> watch::Receiver<u64> {
+        self.timeline.rewinds.subscribe()
     }
 
     /// Prefix of all keys, without a slash at the end.
@@ -210,10 +277,6 @@ impl Etcd {
 
     pub(super) fn watch_client(&self) -> WatchClient {
         self.watch.clone()
-    }
-
-    pub(super) fn lease_client(&self) -> LeaseClient {
-        self.lease.clone()
     }
 
     pub(super) fn kv_client(&self) -> KvClient {
@@ -257,50 +320,87 @@ impl Etcd {
     }
 
     async fn range_with(&self, key: &str, options: GetOptions) -> Result<Page, StorageError> {
-        let mut wait = Duration::from_millis(50);
-        let mut attempt = 1;
+        let (mut answer, _) = self
+            .trying(
+                || {
+                    let (mut kv, key, options) = (self.kv.clone(), key.to_owned(), options.clone());
+                    async move { kv.get(key, Some(options)).await }
+                },
+                |answer| answer.header(),
+            )
+            .await?;
+        Ok(Page {
+            more: answer.more(),
+            count: answer.count(),
+            revision: answer.header().map_or(0, |h| h.revision()),
+            kvs: answer.take_kvs().into_iter().map(Kv::from).collect(),
+        })
+    }
+
+    /// Runs an operation, again and again while etcd is unavailable. Also tells whether an earlier attempt may have
+    /// been carried out without our hearing of it.
+    async fn trying<T, F>(
+        &self,
+        operation: impl Fn() -> F,
+        header: impl Fn(&T) -> Option<&ResponseHeader>,
+    ) -> Result<(T, bool), StorageError>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>> + Send,
+    {
+        let deadline = Instant::now() + PATIENCE;
+        let mut wait = BACKOFF_MIN;
+        let mut again = false;
         loop {
-            match self.kv.clone().get(key, Some(options.clone())).await {
-                Ok(mut answer) => {
-                    return Ok(Page {
-                        more: answer.more(),
-                        count: answer.count(),
-                        revision: answer.header().map_or(0, |h| h.revision()),
-                        kvs: answer.take_kvs().into_iter().map(Kv::from).collect(),
-                    });
+            let before = self.timeline.seen.load(Ordering::Relaxed);
+            match operation().await {
+                Ok(answer) => {
+                    if let Some(header) = header(&answer) {
+                        self.timeline.observe(header.revision(), header.cluster_id(), before);
+                    }
+                    return Ok((answer, again));
                 }
-                Err(e) if is_unavailable(&e) && attempt < READ_ATTEMPTS => {
-                    tracing::debug!(error = %e, attempt, "etcd read failed, trying again");
-                    tokio::time::sleep(wait).await;
-                    wait *= 3;
-                    attempt += 1;
+                Err(error) if is_unavailable(&error) && Instant::now() + wait < deadline => {
+                    tracing::debug!(%error, "etcd is unavailable, trying again");
+                    tokio::time::sleep(wait.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
+                    wait = (wait * 2).min(BACKOFF_MAX);
+                    again = true;
                 }
-                Err(e) => return Err(e.into()),
+                Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    async fn transaction(&self, txn: Txn) -> Result<(TxnResponse, bool), StorageError> {
+        let operation = || {
+            let (mut kv, txn) = (self.kv.clone(), txn.clone());
+            async move { kv.txn(txn).await }
+        };
+        self.trying(operation, TxnResponse::header).await
     }
 
     /// Writes a key that must not exist.
     ///
     /// # Errors
-    /// `Exists`, `TooLarge`, or if etcd cannot be reached.
+    /// `Exists`, `TooLarge`, `LeaseGone`, or if etcd cannot be reached.
     pub async fn create(&self, key: &str, value: Vec<u8>, lease: i64) -> Result<i64, StorageError> {
-        let put = TxnOp::put(key, value, put_options(lease));
-        let txn = Txn::new().when([Compare::mod_revision(key, CompareOp::Equal, 0)]).and_then([put]);
-        let answer = self.kv.clone().txn(txn).await?;
-        if answer.succeeded() {
-            Ok(answer.header().map_or(0, |h| h.revision()))
-        } else {
-            Err(StorageError::Exists { key: key.to_owned() })
+        match self.update(key, value, 0, lease).await? {
+            Written::Done(revision) => Ok(revision),
+            Written::Stale(_) => Err(StorageError::Exists { key: key.to_owned() }),
         }
     }
 
     /// Writes a key if its mod revision is still `expected` (0: it must not exist).
     ///
     /// # Errors
-    /// `TooLarge`, or if etcd cannot be reached.
+    /// `TooLarge`, `LeaseGone`, or if etcd cannot be reached.
     pub async fn update(&self, key: &str, value: Vec<u8>, expected: i64, lease: i64) -> Result<Written, StorageError> {
-        self.conditionally(key, expected, TxnOp::put(key, value, put_options(lease))).await
+        let put = TxnOp::put(key, value.as_slice(), put_options(lease));
+        let (written, again) = self.conditionally(key, expected, put).await?;
+        Ok(match written {
+            // an earlier attempt did it: nobody else writes the same bytes, they hold a UID and times
+            Written::Stale(Some(there)) if again && there.value == value => Written::Done(there.mod_revision),
+            other => other,
+        })
     }
 
     /// Removes a key if its mod revision is still `expected`.
@@ -308,23 +408,41 @@ impl Etcd {
     /// # Errors
     /// If etcd cannot be reached.
     pub async fn delete(&self, key: &str, expected: i64) -> Result<Written, StorageError> {
-        self.conditionally(key, expected, TxnOp::delete(key, None)).await
+        let (written, again) = self.conditionally(key, expected, TxnOp::delete(key, None)).await?;
+        Ok(match written {
+            // an earlier attempt did it
+            Written::Stale(None) if again => Written::Done(self.timeline.seen.load(Ordering::Relaxed)),
+            other => other,
+        })
     }
 
-    async fn conditionally(&self, key: &str, expected: i64, op: TxnOp) -> Result<Written, StorageError> {
+    async fn conditionally(&self, key: &str, expected: i64, op: TxnOp) -> Result<(Written, bool), StorageError> {
         let txn = Txn::new()
             .when([Compare::mod_revision(key, CompareOp::Equal, expected)])
             .and_then([op])
             .or_else([TxnOp::get(key, None)]);
-        let answer = self.kv.clone().txn(txn).await?;
+        let (answer, again) = self.transaction(txn).await?;
         if answer.succeeded() {
-            return Ok(Written::Done(answer.header().map_or(0, |h| h.revision())));
+            return Ok((Written::Done(answer.header().map_or(0, |h| h.revision())), again));
         }
         let current = answer.op_responses().into_iter().find_map(|op| match op {
             TxnOpResponse::Get(mut got) => got.take_kvs().pop().map(Kv::from),
             _ => None,
         });
-        Ok(Written::Stale(current))
+        Ok((Written::Stale(current), again))
+    }
+
+    /// Grants a lease of so many seconds; answers its ID.
+    ///
+    /// # Errors
+    /// If etcd cannot be reached.
+    pub async fn grant(&self, seconds: i64) -> Result<i64, StorageError> {
+        let operation = || {
+            let mut lease = self.lease.clone();
+            async move { lease.grant(seconds, None).await }
+        };
+        let (answer, _) = self.trying(operation, LeaseGrantResponse::header).await?;
+        Ok(answer.id())
     }
 }
 
@@ -342,4 +460,33 @@ pub fn prefix_end(prefix: &str) -> Vec<u8> {
         }
     }
     vec![0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeline() -> Timeline {
+        Timeline { seen: AtomicI64::new(0), cluster: AtomicU64::new(0), rewinds: watch::Sender::new(0) }
+    }
+
+    #[test]
+    fn history_that_falls_back_is_noticed_and_answers_out_of_order_are_not() {
+        let t = timeline();
+        t.observe(10, 7, 0);
+        t.observe(12, 7, 10);
+        // sent before the answer that said 12
+        t.observe(11, 7, 10);
+        assert_eq!((*t.rewinds.borrow(), t.seen.load(Ordering::Relaxed)), (0, 12));
+        t.observe(5, 7, 12);
+        assert_eq!((*t.rewinds.borrow(), t.seen.load(Ordering::Relaxed)), (1, 5));
+        t.observe(6, 8, 5);
+        assert_eq!(*t.rewinds.borrow(), 2);
+    }
+
+    #[test]
+    fn the_end_of_a_prefix() {
+        assert_eq!(prefix_end("/a/"), b"/a0");
+        assert_eq!(prefix_end(""), [0]);
+    }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use etcd_client::{EventType, WatchOptions, WatchResponse};
@@ -25,14 +26,16 @@ const NUDGE_AFTER: Duration = Duration::from_millis(5);
 /// Old servers may announce progress while events are still in their send queue: see `Feed::progress`.
 const DRAIN: Duration = Duration::from_millis(20);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// How following the watch ended.
 enum End {
     /// The connection broke; resume.
     Broken,
-    /// History is gone or was rewritten; refill.
-    Lost,
+    /// The events since are compacted away; refill.
+    Compacted,
+    /// etcd went back in time; nothing that the caches hold is known to be true.
+    Rewound,
 }
 
 /// Feeds the caches.
@@ -43,6 +46,8 @@ pub struct Feed {
     /// Every write up to this revision is in the caches.
     progress: watch::Sender<u64>,
     ready: watch::Sender<bool>,
+    /// The highest revision of a history that was abandoned, 0 if none was.
+    abandoned: AtomicU64,
     nudge: Notify,
     revision_reads: mpsc::Sender<oneshot::Sender<Option<i64>>>,
     load: mpsc::Sender<Arc<Cache>>,
@@ -58,6 +63,7 @@ impl Feed {
             routes: RwLock::new(caches.into_iter().map(|c| (c.prefix().to_owned(), c)).collect()),
             progress: watch::Sender::new(0),
             ready: watch::Sender::new(false),
+            abandoned: AtomicU64::new(0),
             nudge: Notify::new(),
             revision_reads,
             load,
@@ -100,6 +106,11 @@ impl Feed {
     /// The revision up to which the caches are complete.
     pub fn revision(&self) -> u64 {
         *self.progress.borrow()
+    }
+
+    /// True for a revision that is not reached yet, but was once, in a history that etcd has forgotten.
+    pub fn is_abandoned(&self, revision: u64) -> bool {
+        revision > self.revision() && revision <= self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Asks etcd for its revision and waits until the caches have it. The basis of consistent reads.
@@ -147,19 +158,19 @@ impl Feed {
             Ok(()) => answer.await.ok().flatten(),
             Err(_) => None,
         };
-        let revision = match shared {
-            Some(revision) => revision,
-            // the shared request failed: ask again for the sake of an error of our own
-            None => self.etcd.current_revision().await?,
-        };
+        // the shared request was tried for as long as any request lives
+        let revision = shared.ok_or(StorageError::Timeout)?;
         Ok(u64::try_from(revision).unwrap_or_default())
     }
 
     async fn run(self: Arc<Self>, mut loads: mpsc::Receiver<Arc<Cache>>) {
         let mut backoff = BACKOFF_MIN;
         let mut filled = false;
+        let mut rewinds = self.etcd.rewinds();
         loop {
             if !filled {
+                // what is read from here on belongs to the history that is told of until now
+                rewinds.mark_unchanged();
                 match self.fill().await {
                     Ok(()) => {
                         filled = true;
@@ -174,17 +185,35 @@ impl Feed {
                 }
             }
             let started = tokio::time::Instant::now();
-            match self.follow(&mut loads).await {
-                Ok(End::Lost) => filled = false,
+            match self.follow(&mut loads, &mut rewinds).await {
                 Ok(End::Broken) => tracing::debug!("the etcd watch broke, resuming"),
+                Ok(End::Compacted) => filled = false,
+                Ok(End::Rewound) => {
+                    self.abandon();
+                    filled = false;
+                }
                 Err(error) => tracing::warn!(%error, "the etcd watch failed, resuming"),
             }
             if started.elapsed() > BACKOFF_MAX {
                 backoff = BACKOFF_MIN;
             }
-            tokio::time::sleep(backoff).await;
+            // somebody who waits for the caches knows that etcd answers
+            tokio::select! {
+                () = tokio::time::sleep(backoff) => {}
+                () = async { tokio::join!(self.nudge.notified(), tokio::time::sleep(BACKOFF_MIN)); } => {}
+            }
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
+    }
+
+    /// Forgets everything: watches end, reads wait until the caches are filled anew.
+    fn abandon(&self) {
+        tracing::warn!(seen = self.revision(), "etcd went back in time, starting anew");
+        self.abandoned.fetch_max(self.revision(), Ordering::Relaxed);
+        for cache in self.routes.read().values() {
+            cache.reset();
+        }
+        self.progress.send_replace(0);
     }
 
     /// Reads the whole store at one revision into the caches.
@@ -237,7 +266,11 @@ impl Feed {
     }
 
     /// Watches from where the caches are until the connection breaks.
-    async fn follow(&self, loads: &mut mpsc::Receiver<Arc<Cache>>) -> Result<End, StorageError> {
+    async fn follow(
+        &self,
+        loads: &mut mpsc::Receiver<Arc<Cache>>,
+        rewinds: &mut watch::Receiver<u64>,
+    ) -> Result<End, StorageError> {
         let from = i64::try_from(self.revision()).unwrap_or(i64::MAX).saturating_add(1);
         let options = WatchOptions::new().with_prefix().with_start_revision(from).with_progress_notify();
         let prefix = format!("{}/", self.etcd.prefix());
@@ -255,7 +288,13 @@ impl Feed {
                     }
                 },
                 () = self.nudge.notified() => stream.request_progress().await?,
-                Some(cache) = loads.recv() => self.load_one(cache).await?,
+                Ok(()) = rewinds.changed() => return Ok(End::Rewound),
+                Some(cache) = loads.recv() => {
+                    while let Err(error) = self.load_one(&cache).await {
+                        tracing::warn!(prefix = cache.prefix(), %error, "cannot read a resource, trying again");
+                        tokio::time::sleep(BACKOFF_MAX).await;
+                    }
+                }
             }
         }
     }
@@ -265,12 +304,11 @@ impl Feed {
         if answer.canceled() {
             let compacted = answer.compact_revision() > 0;
             tracing::info!(compacted, reason = answer.cancel_reason(), "etcd ended the watch");
-            return Some(if compacted { End::Lost } else { End::Broken });
+            return Some(if compacted { End::Compacted } else { End::Broken });
         }
         let store = answer.header().map_or(0, |h| u64::try_from(h.revision()).unwrap_or_default());
         if answer.created() && store < self.revision() {
-            tracing::warn!(revision = store, seen = self.revision(), "etcd went back in time, starting anew");
-            return Some(End::Lost);
+            return Some(End::Rewound);
         }
         let mut last = 0;
         for event in answer.events() {
@@ -282,6 +320,7 @@ impl Feed {
             cache.apply(relative, value, last);
         }
         if last > 0 {
+            self.etcd.saw(last);
             self.progress.send_replace(last);
         }
         None
@@ -329,7 +368,7 @@ impl Feed {
     }
 
     /// Fills the cache of a resource that was added while running.
-    async fn load_one(&self, cache: Arc<Cache>) -> Result<(), StorageError> {
+    async fn load_one(&self, cache: &Arc<Cache>) -> Result<(), StorageError> {
         let mut entries = Vec::new();
         let prefix = cache.prefix().to_owned();
         let revision = self
@@ -340,7 +379,7 @@ impl Feed {
             })
             .await?;
         cache.replace(entries, revision);
-        self.routes.write().insert(prefix, cache);
+        self.routes.write().insert(prefix, Arc::clone(cache));
         // wakes whoever waits in `add`
         self.progress.send_modify(|_| {});
         Ok(())

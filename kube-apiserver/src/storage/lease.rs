@@ -52,8 +52,13 @@ impl Leases {
         }
         let granted = Instant::now();
         let seconds = i64::try_from(ttl + reuse.as_secs()).unwrap_or(i64::MAX);
-        let id = self.etcd.lease_client().grant(seconds, None).await?.id();
+        let id = self.etcd.grant(seconds).await?;
         *current = Some(Current { id, ttl, granted, keys: 1 });
         Ok(id)
+    }
+
+    /// Hands a lease out no more: etcd does not know it (its state was replaced).
+    pub async fn forget(&self, id: i64) {
+        self.current.lock().await.take_if(|lease| lease.id == id);
     }
 }

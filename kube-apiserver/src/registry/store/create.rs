@@ -174,7 +174,13 @@ impl Store {
         let lease = self.lease(cx).await?;
         let data = self.stored.encode(object);
         let full_key = self.full_key(key);
-        let revision = self.etcd.create(&full_key, data.clone(), lease).await?;
+        let revision = match self.etcd.create(&full_key, data.clone(), lease).await {
+            Err(StorageError::LeaseGone) => {
+                self.leases.forget(lease).await;
+                self.etcd.create(&full_key, data.clone(), self.lease(cx).await?).await?
+            }
+            written => written?,
+        };
         self.as_written(&full_key, &data, revision)
     }
 

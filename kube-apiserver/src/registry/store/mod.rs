@@ -30,7 +30,7 @@ pub use create::{ensure_namespace, generate_name};
 pub use list::{List, ListOptions, Match, Selection, parse_revision};
 pub use two_steps::CLEANUP_FINALIZER;
 pub use update::Updater;
-pub use watch::{ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions};
+pub use watch::{ObjectEvent, ObjectEventKind, ObjectWatch, WatchOptions, expired};
 
 /// Rounds of an update that keeps losing races before it gives up.
 const MAX_ROUNDS: usize = 1000;
@@ -341,7 +341,14 @@ impl Store {
                 return Ok(self.rehearsed(new));
             }
             let lease = self.lease(cx).await.map_err(api)?;
-            match self.etcd.update(&full_key, data.clone(), revision, lease).await.map_err(api)? {
+            let written = match self.etcd.update(&full_key, data.clone(), revision, lease).await {
+                Err(StorageError::LeaseGone) => {
+                    self.leases.forget(lease).await;
+                    continue;
+                }
+                written => written.map_err(api)?,
+            };
+            match written {
                 Written::Done(revision) => {
                     let raw = self.as_written(&full_key, &data, revision).map_err(api)?;
                     return self.object(&raw).map_err(Stop::Error);

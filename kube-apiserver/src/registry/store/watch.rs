@@ -94,6 +94,8 @@ impl Store {
         } else if options.revision == 0 {
             let (_, newest, watcher) = self.cache.watch_from_now().ok_or_else(not_ready)?;
             (Vec::new(), complete.max(newest), 0, watcher)
+        } else if self.feed().is_abandoned(options.revision) {
+            return Err(expired());
         } else {
             let watcher = self.cache.watch_since(options.revision).map_err(too_old)?;
             (Vec::new(), options.revision, options.revision, watcher)
@@ -116,8 +118,13 @@ fn too_old(end: WatchEnd) -> ApiError {
         WatchEnd::TooOld { wanted, oldest } => {
             ApiError::expired(format!("too old resource version: {wanted} ({oldest})"))
         }
-        WatchEnd::Dropped => ApiError::expired("The resourceVersion for the provided watch is too old."),
+        WatchEnd::Dropped | WatchEnd::Expired => expired(),
     }
+}
+
+/// 410 of a watch whose events are not known any more.
+pub fn expired() -> ApiError {
+    ApiError::expired("The resourceVersion for the provided watch is too old.")
 }
 
 impl ObjectWatch {
