@@ -16,7 +16,7 @@ use crate::discovery::enabled::Enabled;
 pub const FLAGS: &str = include_str!("../flags.tsv");
 
 /// Flags that do something here.
-const ACTING: [&str; 85] = [
+const ACTING: [&str; 86] = [
     "admission-control",
     "advertise-address",
     "allow-privileged",
@@ -42,6 +42,7 @@ const ACTING: [&str; 85] = [
     "enable-admission-plugins",
     "enable-bootstrap-token-auth",
     "enable-garbage-collector",
+    "enable-priority-and-fairness",
     "endpoint-reconciler-type",
     "etcd-cafile",
     "etcd-certfile",

@@ -148,7 +148,9 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         openapi: OpenApi::new(options.enabled.clone()),
         public_address: public_address(&options, port),
     };
-    let filters = filters(&options, authenticators.clone(), authorizer, Served { state, paths }).await?;
+    let flow_control = Arc::new(flow_control(&options));
+    let served = Served { state, paths };
+    let filters = filters(&options, authenticators.clone(), authorizer, flow_control.clone(), served).await?;
     background(&options, &etcd, &authenticators, &shutdown);
     let limits =
         Limits { max_streams: u32::try_from(options.flags.int("http2-max-streams-per-connection")).unwrap_or(0) };
@@ -167,6 +169,9 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         rbac_synced.await;
         health.informers_synced();
         task::spawn("definitions", crate::extensions::controller::run(registry.clone(), definitions_api.clone()));
+        if let FlowControl::Fair(fair) = &*flow_control {
+            task::spawn("flow-control", Arc::clone(fair).follow(registry.clone()));
+        }
         task::spawn("flow-schemas", crate::bootstrap::flow_control::follow(registry.clone(), definitions_api));
         bootstrap.start();
         repair::run(objects, allocators, shutdown).await;
@@ -373,14 +378,25 @@ fn admission_chain(options: &Options, context: &admission::Context) -> Result<ad
     Ok(chain)
 }
 
+fn flow_control(options: &Options) -> FlowControl {
+    let flags = &options.flags;
+    let limit = |flag: &str| usize::try_from(flags.int(flag)).unwrap_or(0);
+    let (reading, mutating) = (limit("max-requests-inflight"), limit("max-mutating-requests-inflight"));
+    if flags.bool("enable-priority-and-fairness") && reading + mutating > 0 {
+        FlowControl::fair(reading, mutating, options.duration("request-timeout"))
+    } else {
+        FlowControl::plain(reading, mutating)
+    }
+}
+
 async fn filters(
     options: &Options,
     authenticators: Arc<Authenticators>,
     authorizer: Arc<Authorizer>,
+    flow_control: Arc<FlowControl>,
     endpoints: Served,
 ) -> Result<Filters<Served>, StartError> {
     let flags = &options.flags;
-    let limit = |flag: &str| usize::try_from(flags.int(flag)).unwrap_or(0);
     crate::metrics::register();
     Ok(Filters {
         authenticators,
@@ -388,7 +404,7 @@ async fn filters(
         last_modes: Default::default(),
         auditor: auditor(options).await?,
         cors: Cors::new(flags.list("cors-allowed-origins")).map_err(failed("setting up CORS"))?,
-        flow_control: FlowControl::new(limit("max-requests-inflight"), limit("max-mutating-requests-inflight")),
+        flow_control,
         hsts: options.hsts(),
         request_timeout: options.duration("request-timeout"),
         goaway_chance: flags.float("goaway-chance"),

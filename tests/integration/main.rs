@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod at_rest;
+mod bad_input;
 mod crash;
 mod crud;
+mod flow_control;
 mod patch;
 mod rbac;
 mod store;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::process::{Process, binary};
+use crate::raw::RawClient;
 use crate::wait::eventually;
 
 /// How long a daemon may take until it is ready; generous, since debug builds share two cores with other tests.
@@ -204,6 +205,14 @@ impl ControlPlane {
         let mut config = self.config(user).await?;
         config.default_retry = false;
         Ok(Api::new(kube::Client::try_from(config)?))
+    }
+
+    /// Requests as bytes, as a user.
+    ///
+    /// # Errors
+    /// When the certificates cannot be read.
+    pub fn raw(&self, user: &str) -> anyhow::Result<RawClient> {
+        RawClient::new(self.directory.path(), user, self.api_port)
     }
 
     async fn config(&self, user: &str) -> anyhow::Result<kube::Config> {

@@ -7,9 +7,11 @@
 mod api;
 mod control_plane;
 mod process;
+mod raw;
 mod wait;
 
 pub use api::{Answer, Api, Events};
 pub use control_plane::{ControlPlane, Daemon, Settings};
 pub use process::{Process, binary};
+pub use raw::{RawAnswer, RawClient, RawConnection};
 pub use wait::eventually;

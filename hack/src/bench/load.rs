@@ -141,7 +141,7 @@ impl Connections {
         let mut watchers = tokio::task::JoinSet::new();
         for _ in 0..count {
             let mut sender = connect(cluster).await?;
-            let path = format!("{pods}?watch=true&fieldSelector=metadata.name%3Dticker");
+            let path = format!("{pods}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Dticker");
             let request = Request::get(path).header("host", "localhost").body(Full::default())?;
             let answer = sender.send_request(request).await?;
             ensure!(answer.status() == 200, "watch: {}", answer.status());

@@ -1,6 +1,6 @@
 //! Priority levels and flow schemas: the suggested ones are made if missing, the mandatory ones kept as they are.
 //!
-//! Requests are not queued by them (see `filters::flow_control`); clients and operators expect the objects.
+//! What they do to requests is in `filters::flow_control`.
 //! upstream: pkg/registry/flowcontrol/{rest/storage_flowcontrol.go, ensurer}
 
 use std::sync::Arc;

@@ -50,7 +50,7 @@ pub struct Filters<E> {
     /// Browsers of other origins.
     pub cors: cors::Cors,
     /// Requests in flight.
-    pub flow_control: flow_control::FlowControl,
+    pub flow_control: Arc<flow_control::FlowControl>,
     /// Value of the Strict-Transport-Security header.
     pub hsts: Option<HeaderValue>,
     /// Time limit of requests that are not long-running.
@@ -196,10 +196,13 @@ impl<E: Endpoints> Filters<E> {
         request: Request<Body>,
         event: &mut Option<audit::Event>,
     ) -> Response<Body> {
-        match self.flow_control.enter(&authenticated.user, &authenticated.info).await {
+        let (class, place) = self.flow_control.enter(&authenticated.user, &authenticated.info).await;
+        let mut response = match place {
             Ok(_place) => self.authorized(authenticated, request, event).await,
-            Err(error) => reject::status(&error, request.headers()),
-        }
+            Err(flow_control::Full) => reject::too_many_requests(),
+        };
+        class.mark(&mut response);
+        response
     }
 
     /// 9. authorization, 10. the endpoint, 11. its warnings.

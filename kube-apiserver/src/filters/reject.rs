@@ -27,3 +27,12 @@ pub fn timed_out() -> Response<Body> {
     const STATUS: &str = r#"{"metadata":{},"status":"Failure","message":"Timeout: request did not complete within the allotted timeout","reason":"Timeout","details":{},"code":504}"#;
     health::text(StatusCode::GATEWAY_TIMEOUT, format!("{STATUS}\n"), false)
 }
+
+/// The 429 of a server that is full.
+/// upstream: staging/src/k8s.io/apiserver/pkg/server/filters/priority-and-fairness.go
+pub fn too_many_requests() -> Response<Body> {
+    let text = "Too many requests, please try again later.\n".to_owned();
+    let mut response = health::text(StatusCode::TOO_MANY_REQUESTS, text, true);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

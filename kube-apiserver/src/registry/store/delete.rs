@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Change, Guard, List, ListOptions, MAX_ROUNDS, Preconditions, Stop, Store, with_revision};
+use super::{Change, Existing, Guard, List, ListOptions, MAX_ROUNDS, Preconditions, Stop, Store, with_revision};
 use crate::registry::strategy::{DefaultPropagation, DeleteOptions, RequestContext};
 use crate::state::AppState;
 use crate::storage::etcd::Written;
@@ -17,7 +17,7 @@ use crate::storage::etcd::Written;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 /// Deletions of a collection that run at once.
-const COLLECTION_WORKERS: usize = 16;
+const COLLECTION_WORKERS: usize = 32;
 
 /// What `before_delete` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,19 @@ impl Store {
         options: &DeleteOptions,
         guard: &dyn Guard,
     ) -> Result<(Value, bool), ApiError> {
+        self.delete_known(state, cx, name, options, guard, None).await
+    }
+
+    /// The same for an object that was just listed, which saves reading it. 409 if that is no longer what is there.
+    async fn delete_known(
+        &self,
+        state: &AppState,
+        cx: &RequestContext,
+        name: &str,
+        options: &DeleteOptions,
+        guard: &dyn Guard,
+        known: Option<Existing>,
+    ) -> Result<(Value, bool), ApiError> {
         if let Some(hooks) = self.strategy.hooks()
             && let Some(answer) = hooks.delete(state, cx, options).await
         {
@@ -52,7 +65,7 @@ impl Store {
             return self.delete_in_two_steps(state, cx, name, options, guard).await;
         }
         self.warn_of_orphans(cx, options);
-        self.delete_generic(state, cx, name, options, guard).await
+        self.delete_generic(state, cx, name, options, guard, known).await
     }
 
     /// Jobs are the one kind whose pods stay by default without anyone wanting it.
@@ -73,11 +86,17 @@ impl Store {
         name: &str,
         options: &DeleteOptions,
         guard: &dyn Guard,
+        known: Option<Existing>,
     ) -> Result<(Value, bool), ApiError> {
         let about = self.about(cx, name);
         let key = self.key(&cx.namespace, name);
-        let existing = self.fetch(&key).await.map_err(|e| about.error(e))?.ok_or_else(|| about.not_found())?;
+        let listed = known.is_some();
+        let existing = match known {
+            Some(existing) => existing,
+            None => self.fetch(&key).await.map_err(|e| about.error(e))?.ok_or_else(|| about.not_found())?,
+        };
         let mut object = self.object(&existing.raw)?;
+        let mut target = Target { object: object.clone(), revision: existing.revision, only_this: listed };
         let mut preconditions =
             Preconditions { uid: options.uid.clone(), resource_version: options.resource_version.clone() };
         let grace = self.before_delete(cx, &mut object, options)?;
@@ -100,6 +119,9 @@ impl Store {
                         preconditions.resource_version =
                             object.path(&["metadata", "resourceVersion"]).as_str().map(str::to_owned);
                     }
+                    if let Ok(revision) = object.path(&["metadata", "resourceVersion"]).str_or_empty().parse() {
+                        target = Target { object: (*object).clone(), revision, only_this: false };
+                    }
                     ignore_not_found = Some(object.clone());
                     out = Some(object);
                 }
@@ -110,7 +132,7 @@ impl Store {
         {
             return Ok((*out, true));
         }
-        match self.remove(cx, name, &key, &preconditions, Some(guard)).await {
+        match self.remove(cx, name, &key, &preconditions, Some(guard), Some(target)).await {
             Ok(object) => {
                 let object = self.after_delete(state, cx, object).await;
                 Ok((self.deleted(cx, object), true))
@@ -132,7 +154,7 @@ impl Store {
         preconditions: &Preconditions,
     ) -> Result<(), ApiError> {
         let key = self.key(&cx.namespace, name);
-        match self.remove(cx, name, &key, preconditions, None).await {
+        match self.remove(cx, name, &key, preconditions, None, None).await {
             Ok(object) => drop(self.after_delete(state, cx, object).await),
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e),
@@ -295,7 +317,7 @@ impl Store {
         }
     }
 
-    /// Removes the key.
+    /// Removes the key. `target` is what is believed to be there.
     async fn remove(
         &self,
         cx: &RequestContext,
@@ -303,13 +325,16 @@ impl Store {
         key: &str,
         preconditions: &Preconditions,
         guard: Option<&dyn Guard>,
+        target: Option<Target>,
     ) -> Result<Value, ApiError> {
         let about = self.about(cx, name);
         let full_key = self.full_key(key);
-        let mut existing = self.fetch(key).await.map_err(|e| about.error(e))?;
+        let mut target = match target {
+            Some(target) => Some(target),
+            None => self.target(self.fetch(key).await.map_err(|e| about.error(e))?)?,
+        };
         for _ in 0..MAX_ROUNDS {
-            let Some(current) = existing else { return Err(about.not_found()) };
-            let object = self.object(&current.raw)?;
+            let Some(Target { object, revision, only_this }) = target else { return Err(about.not_found()) };
             preconditions.check(&full_key, &object).map_err(|e| about.error(e))?;
             if let Some(guard) = guard {
                 guard.on_delete(&object).await?;
@@ -317,14 +342,21 @@ impl Store {
             if cx.dry_run {
                 return Ok(object);
             }
-            match self.etcd.delete(&full_key, current.revision).await.map_err(|e| about.error(e))? {
+            match self.etcd.delete(&full_key, revision).await.map_err(|e| about.error(e))? {
                 Written::Done(revision) => return Ok(with_revision(object, revision)),
+                Written::Stale(_) if only_this => return Err(about.stale()),
                 Written::Stale(now) => {
-                    existing = now.map(|kv| self.existing(&kv)).transpose().map_err(|e| about.error(e))?;
+                    let now = now.map(|kv| self.existing(&kv)).transpose().map_err(|e| about.error(e))?;
+                    target = self.target(now)?;
                 }
             }
         }
         Err(about.stale())
+    }
+
+    fn target(&self, existing: Option<Existing>) -> Result<Option<Target>, ApiError> {
+        let Some(Existing { raw, revision }) = existing else { return Ok(None) };
+        Ok(Some(Target { object: self.object(&raw)?, revision, only_this: false }))
     }
 
     /// Deletes all objects that a list finds; returns that list.
@@ -340,12 +372,18 @@ impl Store {
         guard: &dyn Guard,
     ) -> Result<List, ApiError> {
         let found = self.list(self.about(cx, ""), &cx.namespace, list).await?;
-        let targets: Vec<(String, String)> =
-            found.entries.iter().map(|e| (e.namespace().to_owned(), e.name().to_owned())).collect();
+        let targets = found.entries.clone();
         let mut results = futures::stream::iter(targets)
-            .map(|(namespace, name)| async move {
+            .map(|entry| async move {
+                let (namespace, name) = (entry.namespace().to_owned(), entry.name().to_owned());
                 let cx = RequestContext { namespace, name: name.clone(), ..cx.clone() };
-                match self.delete(state, &cx, &name, options, guard).await {
+                let listed = Existing { raw: entry.raw.clone(), revision: entry.rv.cast_signed() };
+                let mut deleted = self.delete_known(state, &cx, &name, options, guard, Some(listed)).await;
+                if deleted.as_ref().is_err_and(ApiError::is_conflict) {
+                    // it changed since it was listed: what holds now is looked at
+                    deleted = self.delete(state, &cx, &name, options, guard).await;
+                }
+                match deleted {
                     Err(e) if !e.is_not_found() => Err(e),
                     _ => Ok(()),
                 }
@@ -357,6 +395,14 @@ impl Store {
         drop(results);
         Ok(found)
     }
+}
+
+/// What is to be removed.
+struct Target {
+    object: Value,
+    revision: i64,
+    /// If something else is there by now, that is not removed.
+    only_this: bool,
 }
 
 enum Marked {

@@ -60,7 +60,7 @@ impl Store {
             return Ok((namespace, false));
         }
         let options = DeleteOptions { uid, ..options.clone() };
-        self.delete_generic(state, cx, name, &options, guard).await
+        self.delete_generic(state, cx, name, &options, guard, None).await
     }
 }
 
