@@ -17,7 +17,8 @@ async fn level(admin: &Api, name: &str, user: &str, response: Value) -> anyhow::
         "metadata": {"name": name}, "spec": {"type": "Limited", "limited": {
             "nominalConcurrencyShares": 1, "borrowingLimitPercent": 0, "limitResponse": response}}});
     admin.post(&format!("{FLOW_CONTROL}/prioritylevelconfigurations"), &level).await?.expect(201)?;
-    let everything = json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"]});
+    let everything =
+        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"]});
     let schema = json!({"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema",
         "metadata": {"name": name}, "spec": {"matchingPrecedence": 50, "priorityLevelConfiguration": {"name": name},
             "rules": [{"subjects": [{"kind": "User", "user": {"name": user}}], "resourceRules": [everything]}]}});
@@ -38,7 +39,8 @@ async fn levels_limit_who_belongs_to_them() -> anyhow::Result<()> {
     let (proxy, scheduler) = (plane.api("kube-proxy").await?, plane.api("scheduler").await?);
     let refusing = level(&admin, "refusing", "system:kube-proxy", json!({"type": "Reject"})).await?;
     let queuing = json!({"queues": 1, "handSize": 1, "queueLengthLimit": 1});
-    let queuing = level(&admin, "queuing", "system:kube-scheduler", json!({"type": "Queue", "queuing": queuing})).await?;
+    let queuing =
+        level(&admin, "queuing", "system:kube-scheduler", json!({"type": "Queue", "queuing": queuing})).await?;
     for (api, uid) in [(&proxy, &refusing), (&scheduler, &queuing)] {
         eventually(LIMIT, "the schema is followed", || async {
             let answer = api.get(NODES).await?.expect(200)?;
