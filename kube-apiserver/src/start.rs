@@ -67,9 +67,13 @@ fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(part: impl Into<Str
     move |source| StartError { part: part.into(), source: source.into() }
 }
 
+/// Stack of each worker, of which only what is used takes memory. Bodies that nest as deep as is allowed are walked by
+/// recursion, and YAML takes the most: unoptimized builds overflow two mebibytes there.
+const STACK: usize = 32 * 1024 * 1024;
+
 /// Runs the server on a runtime of its own until a signal ends it.
 pub fn run_blocking(options: Options) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "cannot start the runtime");

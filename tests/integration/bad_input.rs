@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 6;
 const SEED: u64 = 0x6b75_6265;
 
 /// Errors of upstream's own, known by a part of their text.
-const UPSTREAMS_5XX: [&str; 6] = [
+const UPSTREAMS_5XX: [&str; 7] = [
     // a resourceVersion that is no number, in a watch
     "strconv.ParseUint",
     // a revision of the future
@@ -24,6 +24,7 @@ const UPSTREAMS_5XX: [&str; 6] = [
     "etcdserver: request is too large",
     // server-side apply of what the schema does not know
     "failed to create typed patch object",
+    "failed to convert new object",
     "resourceVersion should not be set on objects to be created",
     // time is up, for a `timeout=` of nothing
     "request did not complete within",
