@@ -293,9 +293,8 @@ impl<'c> Coster<'c> {
                 self.push_member(var2, &c.range, false);
             }
             None => {
-                let is_list = self
-                    .members(&c.range)
-                    .map_or(matches!(self.checked.of(&c.range), Type::List(_)), |m| m.is_list);
+                let is_list =
+                    self.members(&c.range).map_or(matches!(self.checked.of(&c.range), Type::List(_)), |m| m.is_list);
                 self.push_member(&c.var, &c.range, !is_list);
             }
         }
@@ -521,7 +520,9 @@ impl<'c> Coster<'c> {
                 let cost = traversed(size.plus(one)).times(arg(0)?.scaled(REGEX));
                 (cost, Some(Estimate { min: 0, max: size.max }))
             }
-            "cidr" | "isIP" | "isCIDR" | "quantity" | "isQuantity" | "semver" | "isSemver" => (traversed(arg(0)?), None),
+            "cidr" | "isIP" | "isCIDR" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
+                (traversed(arg(0)?), None)
+            }
             "ip" => match target {
                 Some(_) => (one, None),
                 None => (traversed(arg(0)?), None),
@@ -539,11 +540,43 @@ impl<'c> Coster<'c> {
                 (cost, None)
             }
             "validate" => (traversed(arg(0)?).scaled(128.0 * REGEX), None),
-            "serviceAccount" | "path" | "group" | "resource" | "subresource" | "namespace" | "name" | "allowed"
-            | "reason" | "error" | "errored" | "masked" | "prefixLength" | "family" | "isUnspecified" | "isLoopback"
-            | "isLinkLocalMulticast" | "isLinkLocalUnicast" | "isGlobalUnicast" | "format.named" | "sign" | "asInteger"
-            | "isInteger" | "asApproximateFloat" | "isGreaterThan" | "isLessThan" | "compareTo" | "add" | "sub"
-            | "major" | "minor" | "patch" | "getScheme" | "getHostname" | "getHost" | "getPort" | "getEscapedPath"
+            "serviceAccount"
+            | "path"
+            | "group"
+            | "resource"
+            | "subresource"
+            | "namespace"
+            | "name"
+            | "allowed"
+            | "reason"
+            | "error"
+            | "errored"
+            | "masked"
+            | "prefixLength"
+            | "family"
+            | "isUnspecified"
+            | "isLoopback"
+            | "isLinkLocalMulticast"
+            | "isLinkLocalUnicast"
+            | "isGlobalUnicast"
+            | "format.named"
+            | "sign"
+            | "asInteger"
+            | "isInteger"
+            | "asApproximateFloat"
+            | "isGreaterThan"
+            | "isLessThan"
+            | "compareTo"
+            | "add"
+            | "sub"
+            | "major"
+            | "minor"
+            | "patch"
+            | "getScheme"
+            | "getHostname"
+            | "getHost"
+            | "getPort"
+            | "getEscapedPath"
             | "getQuery" => (one, None),
             "_==_" => match (args.first().map(|a| &a.ty), args.get(1).map(|a| &a.ty)) {
                 (Some(Type::Opaque(a, p)), Some(Type::Opaque(b, _))) if a == b && p.is_empty() => (one, None),

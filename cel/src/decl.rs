@@ -103,9 +103,9 @@ impl Decl {
 
     /// An object named `name` with these fields (JSON names).
     pub fn object(name: &str, fields: impl IntoIterator<Item = (Box<str>, Decl)>) -> Self {
-        let fields = fields.into_iter().filter_map(|(json, decl)| {
-            Some((escape(&json)?.into(), Field { name: json, decl: Arc::new(decl) }))
-        });
+        let fields = fields
+            .into_iter()
+            .filter_map(|(json, decl)| Some((escape(&json)?.into(), Field { name: json, decl: Arc::new(decl) })));
         Self::new(Shape::Object(fields.collect()), Type::object(name), 0, 2)
     }
 

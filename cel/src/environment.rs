@@ -94,10 +94,8 @@ impl Environment {
     /// Everything that is wrong with the text.
     pub fn compile(&self, text: &str) -> Result<Program, CompileError> {
         let source = Source::new(text);
-        let invalid = |issues: Vec<Issue>| CompileError {
-            kind: CompileErrorKind::Invalid,
-            message: source.display(&issues),
-        };
+        let invalid =
+            |issues: Vec<Issue>| CompileError { kind: CompileErrorKind::Invalid, message: source.display(&issues) };
         let (mut expr, ids) = parser::parse(text).map_err(invalid)?;
         let checked = check::check(self, &mut expr, ids).map_err(invalid)?;
         let issues = literal_issues(&expr);

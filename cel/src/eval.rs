@@ -188,7 +188,9 @@ impl<'a> Evaluator<'_, 'a> {
                 let (result, cost) = program.run(self.activation, self.limit.saturating_sub(self.cost));
                 self.charge(cost)?;
                 result.map_err(|error| match error {
-                    EvalError::Failed(text) => EvalError::new(format!("composited variable \"{name}\" fails to evaluate: {text}")),
+                    EvalError::Failed(text) => {
+                        EvalError::new(format!("composited variable \"{name}\" fails to evaluate: {text}"))
+                    }
                     other => other,
                 })
             }
@@ -210,9 +212,7 @@ impl<'a> Evaluator<'_, 'a> {
                 None => fail(format!("no such key: {field}")),
             },
             Val::Optional(None) => Ok(Val::Optional(None)),
-            Val::Optional(Some(inner)) => {
-                Ok(Val::Optional(self.find(inner, field)?.map(Arc::new)))
-            }
+            Val::Optional(Some(inner)) => Ok(Val::Optional(self.find(inner, field)?.map(Arc::new))),
             Val::List(_) => fail("unsupported index type 'string' in list"),
             _ => fail(format!("no such key: {field}")),
         }
@@ -425,13 +425,7 @@ impl<'a> Evaluator<'_, 'a> {
         out
     }
 
-    fn bind(
-        &mut self,
-        c: &Comprehension,
-        accu: &Result<'a>,
-        first: Val<'a>,
-        second: Option<Val<'a>>,
-    ) {
+    fn bind(&mut self, c: &Comprehension, accu: &Result<'a>, first: Val<'a>, second: Option<Val<'a>>) {
         if let Ok(value) = accu {
             self.locals.push((c.accu.clone(), value.clone()));
         }

@@ -34,8 +34,8 @@ pub(crate) struct Lexeme {
 }
 
 const MARKS: [&str; 24] = [
-    "==", "!=", "<=", ">=", "&&", "||", "<", ">", "[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", ":", "+", "*", "/",
-    "%",
+    "==", "!=", "<=", ">=", "&&", "||", "<", ">", "[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", ":", "+", "*",
+    "/", "%",
 ];
 
 /// All tokens, and what is none.
@@ -151,9 +151,7 @@ impl Lexer<'_> {
     fn number(&mut self) -> Token {
         let start = self.at;
         let text = |lexer: &Self| -> Box<str> { lexer.chars[start..lexer.at].iter().collect::<String>().into() };
-        if self.peek(0) == Some('0')
-            && self.peek(1) == Some('x')
-            && self.peek(2).is_some_and(|c| c.is_ascii_hexdigit())
+        if self.peek(0) == Some('0') && self.peek(1) == Some('x') && self.peek(2).is_some_and(|c| c.is_ascii_hexdigit())
         {
             self.at += 2;
             while self.peek(0).is_some_and(|c| c.is_ascii_hexdigit()) {

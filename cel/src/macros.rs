@@ -24,13 +24,7 @@ pub(crate) fn expand_function(p: &mut Parser, at: usize, name: Arc<str>, mut arg
 }
 
 /// A call of a method, or what the macro of its name becomes.
-pub(crate) fn expand_method(
-    p: &mut Parser,
-    at: usize,
-    target: Expr,
-    name: Arc<str>,
-    args: Vec<Expr>,
-) -> Option<Expr> {
+pub(crate) fn expand_method(p: &mut Parser, at: usize, target: Expr, name: Arc<str>, args: Vec<Expr>) -> Option<Expr> {
     let two = matches!((&*name, args.len()), ("all" | "exists" | "existsOne" | "exists_one", 3))
         || matches!((&*name, args.len()), ("transformList" | "transformMap" | "transformMapEntry", 3 | 4));
     let one = matches!((&*name, args.len()), ("all" | "exists" | "exists_one" | "existsOne" | "filter", 2))
@@ -43,8 +37,11 @@ pub(crate) fn expand_method(
         return Some(p.node(at, Kind::Call(call)));
     }
     let mut args = args.into_iter();
-    let complaint =
-        if matches!(&*name, "map" | "filter") { "argument is not an identifier" } else { "argument must be a simple name" };
+    let complaint = if matches!(&*name, "map" | "filter") {
+        "argument is not an identifier"
+    } else {
+        "argument must be a simple name"
+    };
     let var = simple_name(p, args.next()?, complaint)?;
     let var2 = if two { Some(args.next()?) } else { None };
     let var2 = match var2 {
@@ -191,16 +188,8 @@ fn opt_map(p: &mut Parser, at: usize, target: Expr, wrap: bool, args: Vec<Expr>)
     let range = list_of(p, at, Vec::new());
     let condition = literal(p, at, Literal::Bool(false));
     let step = p.node(at, Kind::Ident(var.clone()));
-    let bind = Comprehension {
-        range,
-        var: "#unused".into(),
-        var2: None,
-        accu: var,
-        init,
-        condition,
-        step,
-        result: mapped,
-    };
+    let bind =
+        Comprehension { range, var: "#unused".into(), var2: None, accu: var, init, condition, step, result: mapped };
     let mut some = p.node(at, Kind::Comprehension(Box::new(bind)));
     if wrap {
         some = p.call(at, "optional.of", vec![some]);

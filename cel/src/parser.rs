@@ -10,7 +10,8 @@ use crate::source::Issue;
 
 /// How deep expressions may be nested.
 const MAX_DEPTH: usize = 250;
-const EXPRESSION_START: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+const EXPRESSION_START: &str =
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
 /// Parses.
 ///
@@ -277,7 +278,8 @@ impl Parser {
             Token::Escaped(name) => (name, false),
             _ => {
                 let what = if matches!(token, Token::End) { "no viable alternative at input '.'" } else { "" };
-                let text = if what.is_empty() { format!("no viable alternative at input '.{text}'") } else { what.into() };
+                let text =
+                    if what.is_empty() { format!("no viable alternative at input '.{text}'") } else { what.into() };
                 self.syntax(at, &text);
                 return None;
             }
@@ -460,7 +462,10 @@ impl Parser {
             let optional = self.accept("?").is_some();
             let Lexeme { at, text, token } = self.take();
             let (Token::Ident(field) | Token::Escaped(field)) = token else {
-                self.syntax(at, &format!("mismatched input '{text}' expecting {{'}}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}}"));
+                self.syntax(
+                    at,
+                    &format!("mismatched input '{text}' expecting {{'}}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}}"),
+                );
                 return None;
             };
             let at = self.expect(":")?;

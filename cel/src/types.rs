@@ -165,10 +165,9 @@ impl Bindings {
             return true;
         }
         match (t1, t2) {
-            (Type::Null, other) | (other, Type::Null) => matches!(
-                other,
-                Type::Null | Type::Opaque(..) | Type::Struct(_) | Type::Duration | Type::Timestamp
-            ),
+            (Type::Null, other) | (other, Type::Null) => {
+                matches!(other, Type::Null | Type::Opaque(..) | Type::Struct(_) | Type::Duration | Type::Timestamp)
+            }
             (Type::Type(_), Type::Type(_)) => true,
             (Type::List(a), Type::List(b)) => self.fits(a, b),
             (Type::Map(a), Type::Map(b)) => self.fits(&a.0, &b.0) && self.fits(&a.1, &b.1),

@@ -182,7 +182,13 @@ impl<'a> Val<'a> {
             Val::Optional(Some(inner)) => inner.size(),
             Val::Ip(IpAddr::V4(_)) => 4,
             Val::Ip(IpAddr::V6(_)) => 16,
-            Val::Cidr(cidr) => if cidr.address.is_ipv4() { 4 } else { 16 },
+            Val::Cidr(cidr) => {
+                if cidr.address.is_ipv4() {
+                    4
+                } else {
+                    16
+                }
+            }
             _ => 1,
         }
     }

@@ -37,12 +37,16 @@ pub struct Verdict {
 
 /// What `authorizer` and its methods give.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Access {
+    /// `authorizer`
     Authorizer(Question),
+    /// `authorizer.path(…)`
     Path(Question),
+    /// `authorizer.group(…)`
     Group(Question),
+    /// `authorizer.group(…).resource(…)`
     Resource(Question),
+    /// What `check` gives.
     Decision(Verdict),
 }
 

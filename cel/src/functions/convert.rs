@@ -98,15 +98,17 @@ fn int<'a>(value: &Val<'a>) -> Result<'a> {
     match value {
         Val::Int(_) => Ok(value.clone()),
         Val::Uint(n) => i64::try_from(*n).map_or_else(|_| fail("integer overflow"), |n| Ok(Val::Int(n))),
-        Val::Double(f) if f.is_finite() && *f > -9.223_372_036_854_776e18 && *f < 9.223_372_036_854_776e18 => {
+        Val::Double(f) if f.is_finite() && *f > -9.223_372_036_854_776e18 && *f < 9.223_372_036_854_776e18 =>
+        {
             #[expect(clippy::cast_possible_truncation, reason = "that is what the language says")]
             Ok(Val::Int(*f as i64))
         }
         Val::Double(_) => fail("integer overflow"),
         Val::Str(text) => text.as_str().parse().map_or_else(|_| impossible(value, "int"), |n| Ok(Val::Int(n))),
         Val::Duration(n) => i64::try_from(*n).map_or_else(|_| fail("integer overflow"), |n| Ok(Val::Int(n))),
-        Val::Timestamp(n) => i64::try_from(n.div_euclid(1_000_000_000))
-            .map_or_else(|_| fail("integer overflow"), |n| Ok(Val::Int(n))),
+        Val::Timestamp(n) => {
+            i64::try_from(n.div_euclid(1_000_000_000)).map_or_else(|_| fail("integer overflow"), |n| Ok(Val::Int(n)))
+        }
         _ => impossible(value, "int"),
     }
 }
@@ -115,8 +117,13 @@ fn uint<'a>(value: &Val<'a>) -> Result<'a> {
     match value {
         Val::Uint(_) => Ok(value.clone()),
         Val::Int(n) => u64::try_from(*n).map_or_else(|_| fail("unsigned integer overflow"), |n| Ok(Val::Uint(n))),
-        Val::Double(f) if *f >= 0.0 && *f < 1.844_674_407_370_955_2e19 => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "that is what the language says")]
+        Val::Double(f) if *f >= 0.0 && *f < 1.844_674_407_370_955_2e19 =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "that is what the language says"
+            )]
             Ok(Val::Uint(*f as u64))
         }
         Val::Double(_) => fail("unsigned integer overflow"),

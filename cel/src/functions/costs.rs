@@ -33,8 +33,19 @@ pub(crate) fn of_call(name: &str, member: bool, args: &[Val<'_>], result: &Val<'
         "check" => CHECK,
         "fieldSelector" | "labelSelector" => 10 + times(size(1), 0.1) + times(times(size(1), 0.5), 50.0),
         "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => args.first().map_or(0, traversal),
-        "url" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "jsonpatch.escapeKey" | "cidr" | "isIP" | "isCIDR"
-        | "quantity" | "isQuantity" | "semver" | "isSemver" => times(size(0), 0.1),
+        "url"
+        | "lowerAscii"
+        | "upperAscii"
+        | "substring"
+        | "trim"
+        | "jsonpatch.escapeKey"
+        | "cidr"
+        | "isIP"
+        | "isCIDR"
+        | "quantity"
+        | "isQuantity"
+        | "semver"
+        | "isSemver" => times(size(0), 0.1),
         "ip" if matches!(args.first(), Some(Val::Cidr(_))) => 1,
         "ip" => times(size(0), 0.1),
         "ip.isCanonical" | "replace" | "split" => times(size(0), 0.2),

@@ -34,7 +34,11 @@ pub(super) fn format<'a>(text: &str, args: &List<'a>) -> Result<'a> {
             }
             match digits.parse::<usize>() {
                 Ok(n) => precision = Some(n.min(1000)),
-                Err(_) => return Err(EvalError::new("error while parsing precision: could not find end of precision specifier")),
+                Err(_) => {
+                    return Err(EvalError::new(
+                        "error while parsing precision: could not find end of precision specifier",
+                    ));
+                }
             }
         }
         let Some(verb) = chars.next() else { return Err(EvalError::new("unexpected end of string")) };

@@ -25,9 +25,7 @@ pub(super) fn call<'a>(name: &str, args: &[Val<'a>]) -> Option<Result<'a>> {
     Some(match (name, rest) {
         ("sets.contains", [Val::List(other)]) => Ok(Val::Bool(covers(list, other))),
         ("sets.equivalent", [Val::List(other)]) => Ok(Val::Bool(covers(list, other) && covers(other, list))),
-        ("sets.intersects", [Val::List(other)]) => {
-            Ok(Val::Bool(list.iter().any(|x| other.iter().any(|y| x.same(&y)))))
-        }
+        ("sets.intersects", [Val::List(other)]) => Ok(Val::Bool(list.iter().any(|x| other.iter().any(|y| x.same(&y))))),
         ("first", []) => Ok(Val::Optional(list.get(0).map(Into::into))),
         ("last", []) => Ok(Val::Optional(list.len().checked_sub(1).and_then(|i| list.get(i)).map(Into::into))),
         ("reverse", []) => Ok(Val::list(list.iter().collect::<Vec<_>>().into_iter().rev().collect())),

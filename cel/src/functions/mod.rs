@@ -3,8 +3,8 @@
 pub(crate) mod authorizer;
 mod convert;
 pub(crate) mod costs;
-mod formats;
 mod format_text;
+mod formats;
 mod lists;
 pub(crate) mod net;
 mod operators;

@@ -91,12 +91,15 @@ fn why_no_address(text: &str) -> String {
 
 fn parse_cidr(text: &str) -> std::result::Result<Cidr, String> {
     let shown = quote(text);
-    let failed = |why: &str| format!("network address parse error during conversion from string: netip.ParsePrefix({shown}): {why}");
+    let failed = |why: &str| {
+        format!("network address parse error during conversion from string: netip.ParsePrefix({shown}): {why}")
+    };
     let Some((address, bits)) = text.rsplit_once('/') else { return Err(failed("no '/'")) };
-    let parsed = address.parse::<IpAddr>().map_err(|_| {
-        failed(&format!("ParseAddr({}): {}", quote(address), why_no_address(address)))
-    })?;
-    let plain = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
+    let parsed = address
+        .parse::<IpAddr>()
+        .map_err(|_| failed(&format!("ParseAddr({}): {}", quote(address), why_no_address(address))))?;
+    let plain =
+        !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
     let Some(number) = bits.parse::<u8>().ok().filter(|_| plain) else {
         return Err(failed(&format!("bad bits after slash: {}", quote(bits))));
     };

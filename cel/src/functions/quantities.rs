@@ -44,7 +44,11 @@ pub(super) fn call<'a>(name: &str, args: &[Val<'a>]) -> Option<Result<'a>> {
                 _ => return None,
             };
             let mut out = (**a).clone();
-            if name == "add" { out.add(&other) } else { out.sub(&other) }
+            if name == "add" {
+                out.add(&other)
+            } else {
+                out.sub(&other)
+            }
             Val::Quantity(Arc::new(out))
         }
         _ => return None,

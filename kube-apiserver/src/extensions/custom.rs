@@ -3,6 +3,7 @@
 //! upstream: apiextensions-apiserver/pkg/apiserver/customresource_handler.go, pkg/registry/customresource
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use apimachinery::codec::json;
 use apimachinery::field::{BadValue, Error, Errors, Path};
@@ -12,6 +13,7 @@ use apimachinery::structural::{self, Structural};
 use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
 
+use super::rules::Rules;
 use crate::registry::resource::{Encoding, Resource, Served};
 use crate::registry::strategy::{RequestContext, Strategy};
 
@@ -51,6 +53,7 @@ struct Version {
     warning: Option<String>,
     scale: Option<ScalePlaces>,
     columns: Vec<CustomColumn>,
+    rules: Option<Arc<Rules>>,
 }
 
 /// What a resource has that comes out of a definition.
@@ -163,6 +166,7 @@ impl Strategy for CustomResources {
         if let Some(schema) = schema(cx) {
             errs.extend(structural::validate(obj.value(), schema).iter().cloned());
             errs.extend(extra_checks(obj.value(), schema));
+            check_rules(cx, obj.value(), None, errs);
         }
     }
 
@@ -170,6 +174,7 @@ impl Strategy for CustomResources {
         if let Some(schema) = schema(cx) {
             errs.extend(structural::validate_update(obj.value(), old.value(), schema).iter().cloned());
             errs.extend(extra_checks(obj.value(), schema));
+            check_rules(cx, obj.value(), Some(old.value()), errs);
         }
     }
 
@@ -181,6 +186,20 @@ impl Strategy for CustomResources {
 fn schema(cx: &RequestContext) -> Option<&Structural> {
     let custom = cx.resource.custom.as_ref()?;
     custom.schema(&cx.resource.hub.api_version)
+}
+
+/// The validation rules, unless the object is too wrong for them.
+fn check_rules(cx: &RequestContext, value: &Value, old: Option<&Value>, errs: &mut Errors) {
+    let custom = cx.resource.custom.as_ref();
+    let version = custom.and_then(|custom| custom.version(&cx.resource.hub.api_version));
+    let Some(rules) = version.and_then(|version| version.rules.as_ref()) else { return };
+    let found: Vec<Error> = errs.iter().cloned().collect();
+    if let Some(blocked) = Rules::blocked(&found) {
+        return errs.push(blocked);
+    }
+    let checked = rules.check(value, old);
+    checked.warnings.into_iter().for_each(|warning| cx.warnings.add(warning));
+    errs.extend(checked.errors);
 }
 
 fn extra_checks(value: &Value, schema: &Structural) -> Vec<Error> {
@@ -218,6 +237,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
             api_version: format!("{group}/{name}").into(),
             schema: structural::to_type(&schema, group, name, kind),
         };
+        let rules = Rules::compile(version.path(&["schema", "openAPIV3Schema"]), &schema).map(Arc::new);
         let columns = version.get("additionalPrinterColumns").items().iter().map(column).collect();
         let warning = (version.get("deprecated").as_bool() == Some(true)).then(|| {
             match version.get("deprecationWarning").str_or_empty() {
@@ -225,7 +245,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
                 text => text.to_owned(),
             }
         });
-        custom.versions.insert(this.api_version.clone(), Version { schema, warning, scale: scale(version), columns });
+        custom.versions.insert(this.api_version.clone(), Version { schema, warning, scale: scale(version), columns, rules });
         for field in version.get("selectableFields").items() {
             let path: Box<str> = field.get("jsonPath").str_or_empty().trim_start_matches('.').into();
             if !selectable_fields.contains(&path) {

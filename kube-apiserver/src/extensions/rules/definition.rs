@@ -16,8 +16,7 @@ use super::compile::rules_at;
 const RULE_LIMIT: u64 = 10_000_000;
 /// What all rules of a schema may cost.
 const SCHEMA_LIMIT: u64 = 100_000_000;
-const HINT: &str =
-    "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)";
+const HINT: &str = "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)";
 
 /// Checks the rules of `openAPIV3Schema`, which must be sound otherwise.
 pub fn check(schema: &Value, path: &Path, errs: &mut Errors) {

@@ -10,7 +10,6 @@ mod tests;
 
 pub(super) use compile::Rules;
 pub(super) use definition::check as check_definition;
-pub(super) use run::Checked;
 
 /// What one evaluation may cost.
 const PER_CALL: u64 = 1_000_000;

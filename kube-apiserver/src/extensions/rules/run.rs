@@ -235,9 +235,11 @@ impl Run {
             ));
         }
         if cost > self.budget {
-            return Err("messageExpression evaluation failed due to running out of cost budget, no further validation \
+            return Err(
+                "messageExpression evaluation failed due to running out of cost budget, no further validation \
                         rules will be run"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         self.budget -= cost;
         let text = match &result {

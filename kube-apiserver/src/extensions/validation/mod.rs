@@ -1,7 +1,7 @@
 //! What is wrong with a CustomResourceDefinition.
 //!
 //! Works on the form of upstream's internal type, where what all versions share stands once: that is where the paths of
-//! its errors come from. What is absent: CEL rules are not compiled, since there is no CEL engine.
+//! its errors come from. Rules are compiled by `super::rules`.
 //! upstream: apiextensions-apiserver/pkg/apis/apiextensions/validation/validation.go
 
 mod defaults;

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use apimachinery::field::{BadValue, Errors, Path};
 use apimachinery::value::{Cursor, Value};
 
-use crate::registry::expressions::{Wanted, mistake};
-
+use super::super::rules;
 use super::{Leniency, defaults, field_path, shown, structural};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -193,28 +192,10 @@ pub(super) fn validate_root(validation: Cursor<'_>, has_status: bool, leniency: 
     }
     walk(schema, &path, &Place { leniency, no_defaults: None, in_meta: false }, true, errs);
     if errs.len() == before && !leniency.non_structural {
-        rule_mistakes(schema, &path, errs);
+        rules::check_definition(schema, &path, errs);
     }
     if let Some(error) = not_structural.filter(|_| errs.len() == before) {
         errs.invalid(&path, "", error);
-    }
-}
-
-/// Rules that cannot be compiled, as far as that can be told.
-fn rule_mistakes(schema: &Value, path: &Path, errs: &mut Errors) {
-    const NAMES: [&str; 2] = ["self", "oldSelf"];
-    for (i, rule) in schema.get("x-kubernetes-validations").items().iter().enumerate() {
-        let here = path.child("x-kubernetes-validations").index(i);
-        for (field, prefix) in [("rule", ""), ("messageExpression", "messageExpression ")] {
-            let text = rule.get(field).str_or_empty();
-            let wrong = if text.is_empty() { None } else { mistake(text, &NAMES, Wanted::Anything) };
-            if let Some(wrong) = wrong {
-                errs.invalid(here.child(field), shown::rule(rule), format!("{prefix}{wrong}"));
-            }
-        }
-    }
-    for name in ["properties", "items", "additionalProperties"] {
-        inner(schema, name).into_iter().for_each(|(step, s)| rule_mistakes(s, &step.path(path, name), errs));
     }
 }
 
@@ -305,7 +286,7 @@ fn walk(schema: &Value, path: &Path, place: &Place, is_root: bool, errs: &mut Er
     if !place.leniency.loose_map_keys {
         map_keys(schema, path, errs);
     }
-    rules(schema, path, errs);
+    rule_texts(schema, path, errs);
 }
 
 /// Parts of OpenAPI that are not supported.
@@ -459,7 +440,7 @@ fn map_keys(schema: &Value, path: &Path, errs: &mut Errors) {
 }
 
 /// What is wrong with rules as text.
-fn rules(schema: &Value, path: &Path, errs: &mut Errors) {
+fn rule_texts(schema: &Value, path: &Path, errs: &mut Errors) {
     const REASONS: [&str; 4] =
         ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
     const BREAKS: [char; 2] = ['\n', '\r'];
