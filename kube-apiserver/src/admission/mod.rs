@@ -13,6 +13,7 @@ pub mod namespace_lifecycle;
 pub mod node_restriction;
 pub mod pod_resources;
 pub mod pod_security;
+pub mod policy;
 pub mod priority;
 pub mod rbac_escalation;
 pub mod resource_quota;
@@ -116,7 +117,7 @@ const PLUGINS: [(&str, bool, Make); 41] = [
     ("PodResizeValidator", true, None),
     ("MutatingAdmissionPolicy", true, None),
     ("MutatingAdmissionWebhook", true, Some(webhook::mutating)),
-    ("ValidatingAdmissionPolicy", true, None),
+    ("ValidatingAdmissionPolicy", true, Some(policy::validating)),
     ("ValidatingAdmissionWebhook", true, Some(webhook::validating)),
     ("ResourceQuota", true, Some(resource_quota::new)),
     ("AlwaysDeny", false, Some(simple::always_deny)),

@@ -200,6 +200,14 @@ fn understand(answer: &[u8], uid: &str) -> Result<Answer, String> {
 }
 
 /// The AdmissionReview that is sent.
+/// The request as a review tells it, without the objects.
+pub(crate) fn review_of(a: &Attributes<'_>, object: &Value) -> Value {
+    let mut request = review("", a, object).get("request").clone();
+    request.remove("object");
+    request.remove("oldObject");
+    request
+}
+
 fn review(uid: &str, a: &Attributes<'_>, object: &Value) -> Value {
     let (group, version) = a.api_version.rsplit_once('/').unwrap_or(("", a.api_version));
     let gvk = |group: &str, version: &str| {

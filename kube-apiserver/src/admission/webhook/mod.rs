@@ -3,7 +3,7 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/{mutating,validating}
 
 mod call;
-mod rules;
+pub(crate) mod rules;
 
 use std::sync::Arc;
 
@@ -16,7 +16,10 @@ use async_trait::async_trait;
 use futures::future::join_all;
 
 use self::call::{Answer, call};
+pub(crate) use self::call::review_of;
 use super::{Attributes, Context, Operation, Plugin, forbidden};
+use super::policy::expressions::Scope;
+use crate::authorization::Authorizer;
 use crate::objects::{Kind, Objects};
 use crate::registry::defaulting;
 
@@ -25,16 +28,17 @@ const VALIDATING: Kind = Kind::new("admissionregistration.k8s.io", "validatingwe
 
 /// Makes the mutating plugin.
 pub fn mutating(context: &Context) -> Box<dyn Plugin> {
-    Box::new(Webhooks { objects: context.objects.clone(), mutates: true })
+    Box::new(Webhooks { objects: context.objects.clone(), authorizer: context.authorizer.clone(), mutates: true })
 }
 
 /// Makes the validating plugin.
 pub fn validating(context: &Context) -> Box<dyn Plugin> {
-    Box::new(Webhooks { objects: context.objects.clone(), mutates: false })
+    Box::new(Webhooks { objects: context.objects.clone(), authorizer: context.authorizer.clone(), mutates: false })
 }
 
 struct Webhooks {
     objects: Arc<dyn Objects>,
+    authorizer: Arc<Authorizer>,
     mutates: bool,
 }
 
@@ -100,12 +104,15 @@ impl Webhooks {
         }
         let ignores = hook.get("failurePolicy").as_str() == Some("Ignore");
         let name = hook.get("name").str_or_empty();
-        if !hook.get("matchConditions").items().is_empty() {
-            if ignores {
-                tracing::warn!(webhook = name, "match conditions cannot be evaluated; the webhook is skipped");
-                return Ok(None);
+        let conditions = hook.get("matchConditions").items();
+        if !conditions.is_empty() {
+            let scope = Scope::of(a, object, &self.objects, &self.authorizer).await;
+            match scope.all_hold(conditions, &Value::Null, &[]) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(_) if ignores => return Ok(None),
+                Err(why) => return Err(forbidden(a, object, why)),
             }
-            return Err(forbidden(a, object, "match conditions of webhooks cannot be evaluated by this server"));
         }
         if a.dry_run && !matches!(hook.get("sideEffects").str_or_empty(), "None" | "NoneOnDryRun") {
             return Err(ApiError::bad_request(format!("admission webhook {} does not support dry run", quote(name))));

@@ -137,6 +137,9 @@ impl Rules {
 
 /// Whether a rule stands at the schema or below.
 fn has_rules(schema: &Value) -> bool {
+    if schema.as_map().is_none() {
+        return false;
+    }
     !schema.get("x-kubernetes-validations").items().is_empty()
         || schema.get("properties").entries().any(|(_, s)| has_rules(s))
         || ["items", "additionalProperties"].iter().any(|name| has_rules(schema.get(name)))

@@ -77,11 +77,6 @@ pub(super) fn schema(schema: &Value) -> BadValue {
     BadValue::json(of_schema(schema))
 }
 
-/// A rule of a schema.
-pub(super) fn rule(rule: &Value) -> BadValue {
-    BadValue::json(of_rule(rule))
-}
-
 /// `items` of a schema.
 pub(super) fn items(items: &Value) -> BadValue {
     BadValue::json(of_form(items, Form::Items))
