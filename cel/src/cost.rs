@@ -139,7 +139,8 @@ impl<'c> Coster<'c> {
 
     fn path_size(&self, path: &[Arc<str>]) -> Option<Estimate> {
         let (root, rest) = path.split_first()?;
-        let mut decl: &Decl = self.declared.get(root)?;
+        // upstream's estimator begins at the schema of `self`, whatever the root is called
+        let mut decl: &Decl = self.declared.get(root).or_else(|| self.declared.get("self"))?;
         for step in rest {
             decl = match (&**step, &decl.shape) {
                 ("@items" | "@values", Shape::List(of) | Shape::Map(of)) => of,
