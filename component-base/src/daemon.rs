@@ -93,7 +93,6 @@ pub fn stop_on_signals() -> Result<Shutdown, StartError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

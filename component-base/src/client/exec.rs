@@ -262,7 +262,6 @@ impl TokenSource for ExecCredentials {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -183,7 +183,6 @@ fn front_proxy(flags: &Flags) -> Result<Option<FrontProxy>, TlsError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
