@@ -398,12 +398,12 @@ impl<'a> Evaluator<'_, 'a> {
         let result = loop {
             let Some((first, second)) = members.next() else { break Ok(()) };
             self.locals.truncate(depth);
-            let place = self.bind(c, &accu, first, second);
-            let go_on = match (&accu, place) {
+            self.bind(c, &accu, first, second);
+            let go_on = match &accu {
                 // an error so far is kept unless a later member decides
-                (Err(EvalError::CostExceeded), _) => break Err(EvalError::CostExceeded),
-                (Err(_), _) => is_quantifier(c),
-                (Ok(_), ()) => match self.eval(&c.condition) {
+                Err(EvalError::CostExceeded) => break Err(EvalError::CostExceeded),
+                Err(_) => is_quantifier(c),
+                Ok(_) => match self.eval(&c.condition) {
                     Ok(Val::Bool(b)) => b,
                     Ok(_) => true,
                     Err(error) => break Err(error),

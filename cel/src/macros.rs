@@ -87,7 +87,6 @@ fn list_of(p: &mut Parser, at: usize, items: Vec<Expr>) -> Expr {
     p.node(at, Kind::List { items, optional: Vec::new() })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a macro call")]
 fn repeat(
     p: &mut Parser,
     at: usize,

@@ -249,7 +249,7 @@ impl Parser {
                 count += 1;
             }
             let operand = self.member()?;
-            return Some(if count % 2 == 0 { operand } else { self.call(at, function, vec![operand]) });
+            return Some(if count.is_multiple_of(2) { operand } else { self.call(at, function, vec![operand]) });
         }
         self.member()
     }

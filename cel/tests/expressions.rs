@@ -27,7 +27,8 @@ fn run(text: &str) -> String {
         Ok(program) => program,
         Err(error) => return error.message,
     };
-    let object = value!({"a": 1, "b": 2, "s": "hello", "l": [1, 2, 3], "m": {"k": "v"}, "a-b": 7, "x": "5%", "n": null});
+    let object =
+        value!({"a": 1, "b": 2, "s": "hello", "l": [1, 2, 3], "m": {"k": "v"}, "a-b": 7, "x": "5%", "n": null});
     let schema = Structural::parse(&value!({
         "type": "object",
         "properties": {

@@ -245,7 +245,9 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
                 text => text.to_owned(),
             }
         });
-        custom.versions.insert(this.api_version.clone(), Version { schema, warning, scale: scale(version), columns, rules });
+        custom
+            .versions
+            .insert(this.api_version.clone(), Version { schema, warning, scale: scale(version), columns, rules });
         for field in version.get("selectableFields").items() {
             let path: Box<str> = field.get("jsonPath").str_or_empty().trim_start_matches('.').into();
             if !selectable_fields.contains(&path) {

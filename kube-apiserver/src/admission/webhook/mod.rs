@@ -15,10 +15,10 @@ use apimachinery::value::Value;
 use async_trait::async_trait;
 use futures::future::join_all;
 
-use self::call::{Answer, call};
 pub(crate) use self::call::review_of;
-use super::{Attributes, Context, Operation, Plugin, forbidden};
+use self::call::{Answer, call};
 use super::policy::expressions::Scope;
+use super::{Attributes, Context, Operation, Plugin, forbidden};
 use crate::authorization::Authorizer;
 use crate::objects::{Kind, Objects};
 use crate::registry::defaulting;

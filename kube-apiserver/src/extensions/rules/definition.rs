@@ -184,7 +184,7 @@ impl Check<'_> {
         self.total = self.total.saturating_add(cost);
         if cost >= SCHEMA_LIMIT / 100 {
             self.expensive.push((cost, place));
-            self.expensive.sort_by(|a, b| b.0.cmp(&a.0));
+            self.expensive.sort_by_key(|one| std::cmp::Reverse(one.0));
             self.expensive.truncate(4);
         }
     }

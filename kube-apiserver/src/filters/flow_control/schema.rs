@@ -160,7 +160,7 @@ mod tests {
     use crate::bootstrap::data;
 
     fn schemas() -> Vec<Schema> {
-        let objects = data::objects(data::FLOW_CONTROL).into_iter();
+        let objects = data::objects(data::FLOW_CONTROL);
         let mut all: Vec<_> =
             objects.filter(|o| o.get("kind").str_or_empty() == "FlowSchema").map(Schema::read).collect();
         all.sort_by(|a, b| (a.precedence, &a.name).cmp(&(b.precedence, &b.name)));
