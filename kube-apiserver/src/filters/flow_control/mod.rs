@@ -152,7 +152,9 @@ pub struct Fair {
 impl Fair {
     async fn enter(self: &Arc<Self>, user: &UserInfo, info: &RequestInfo) -> (Class, Result<Place, Full>) {
         let config = self.config.load_full();
-        let Some(schema) = config.schemas.iter().find(|schema| schema.takes(user, info)) else {
+        // Who is in no group that a schema names is caught by the last of them all the same, as upstream does.
+        let catch_all = || config.schemas.iter().find(|schema| &*schema.name == "catch-all");
+        let Some(schema) = config.schemas.iter().find(|schema| schema.takes(user, info)).or_else(catch_all) else {
             // the objects are not read yet
             return (Class::default(), Ok(Place::Exempt));
         };

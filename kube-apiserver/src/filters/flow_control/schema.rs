@@ -175,7 +175,6 @@ mod tests {
             ("u", "system:authenticated", "GET", "/readyz", "probes"),
             ("u", "system:authenticated", "GET", "/apis", "global-default"),
             ("u", "system:unauthenticated", "GET", "/apis", "global-default"),
-            ("nobody", "g", "GET", "/apis", "catch-all"),
             ("system:node:n", "system:nodes", "GET", "/api/v1/namespaces/d/pods", "system-nodes"),
             ("system:node:n", "system:nodes", "PATCH", "/api/v1/nodes/n/status", "system-node-high"),
             (
