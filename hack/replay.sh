@@ -65,7 +65,7 @@ start_server() { # a fresh etcd and a fresh API server; sets $port
     --requestheader-extra-headers-prefix=X-Remote-Extra- --etcd-servers="http://127.0.0.1:$etcd_port" \
     --tls-cert-file="$work/serving-kube-apiserver.crt" --tls-private-key-file="$work/serving-kube-apiserver.key" \
     --kubelet-client-certificate="$work/client-kube-apiserver.crt" --kubelet-client-key="$work/client-kube-apiserver.key" \
-    --bind-address=127.0.0.1 --secure-port="$port" --v=2 >"${REPLAY_LOG:-$run/kube-apiserver.log}" 2>&1 &
+    --bind-address=127.0.0.1 --external-hostname=127.0.0.1 --secure-port="$port" --v=2 >"${REPLAY_LOG:-$run/kube-apiserver.log}" 2>&1 &
   pids+=($!)
   local i
   for ((i = 0; i < 600; i++)); do
