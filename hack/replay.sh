@@ -40,22 +40,41 @@ stop() { # newest first; by process id, never by name
   done
   pids=()
 }
-trap 'stop; rm -rf "$work"' EXIT
+# As the recorded server did, this one has an address that is not loopback: in a network namespace, where one can be made.
+host=127.0.0.1 namespace=kube-replay-$$ inside=()
+if [ "$(id -u)" = 0 ] && ip netns add "$namespace" 2>/dev/null; then
+  host=192.168.127.2 inside=(nsenter --net="/var/run/netns/$namespace")
+else
+  namespace=
+fi
+end() {
+  stop
+  [ -z "$namespace" ] || ip netns delete "$namespace"
+  rm -rf "$work"
+}
+trap end EXIT
+if [ -n "$namespace" ]; then
+  ip -n "$namespace" link set lo up
+  ip -n "$namespace" link add node0 type veth peer name node0-peer
+  ip -n "$namespace" addr add "$host/24" dev node0
+  ip -n "$namespace" link set node0 up
+  ip -n "$namespace" link set node0-peer up
+fi
 free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
 
-create_cluster_certs "$work" 127.0.0.1 10.0.0.1 127.0.0.1 localhost
+create_cluster_certs "$work" 127.0.0.1 10.0.0.1 "$host" localhost
 create_service_account_key "$work/sa.key"
 
 start_server() { # a fresh etcd and a fresh API server; sets $port
   local etcd_port peer_port run=$work/run.$RANDOM
   mkdir -p "$run"
   etcd_port=$(free_port) peer_port=$(free_port) port=$(free_port)
-  etcd --data-dir "$run/etcd" --log-level=error --listen-client-urls "http://127.0.0.1:$etcd_port" \
+  "${inside[@]}" etcd --data-dir "$run/etcd" --log-level=error --listen-client-urls "http://127.0.0.1:$etcd_port" \
     --advertise-client-urls "http://127.0.0.1:$etcd_port" --listen-peer-urls "http://127.0.0.1:$peer_port" \
     --initial-advertise-peer-urls "http://127.0.0.1:$peer_port" --initial-cluster "default=http://127.0.0.1:$peer_port" \
     >"$run/etcd.log" 2>&1 &
   pids+=($!)
-  "$binaries/kube-apiserver" --authorization-mode=Node,RBAC --service-cluster-ip-range=10.0.0.0/24 \
+  "${inside[@]}" "$binaries/kube-apiserver" --authorization-mode=Node,RBAC --service-cluster-ip-range=10.0.0.0/24 \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$work/sa.key" \
     --service-account-signing-key-file="$work/sa.key" --service-account-jwks-uri=https://kubernetes.default.svc/openid/v1/jwks \
     --allow-privileged=true --storage-media-type=application/vnd.kubernetes.protobuf \
@@ -65,12 +84,12 @@ start_server() { # a fresh etcd and a fresh API server; sets $port
     --requestheader-extra-headers-prefix=X-Remote-Extra- --etcd-servers="http://127.0.0.1:$etcd_port" \
     --tls-cert-file="$work/serving-kube-apiserver.crt" --tls-private-key-file="$work/serving-kube-apiserver.key" \
     --kubelet-client-certificate="$work/client-kube-apiserver.crt" --kubelet-client-key="$work/client-kube-apiserver.key" \
-    --bind-address=127.0.0.1 --external-hostname=127.0.0.1 --secure-port="$port" --v=2 >"${REPLAY_LOG:-$run/kube-apiserver.log}" 2>&1 &
+    --bind-address="$host" --external-hostname="$host" --secure-port="$port" --v=2 >"${REPLAY_LOG:-$run/kube-apiserver.log}" 2>&1 &
   pids+=($!)
   local i
   for ((i = 0; i < 600; i++)); do
-    curl -fsS --cacert "$work/server-ca.crt" --cert "$work/client-admin.crt" --key "$work/client-admin.key" \
-      "https://127.0.0.1:$port/readyz" >/dev/null 2>&1 && return
+    "${inside[@]}" curl -fsS --cacert "$work/server-ca.crt" --cert "$work/client-admin.crt" --key "$work/client-admin.key" \
+      "https://$host:$port/readyz" >/dev/null 2>&1 && return
     kill -0 "${pids[-1]}" 2>/dev/null || break
     sleep 0.1
   done
@@ -81,11 +100,11 @@ start_server() { # a fresh etcd and a fresh API server; sets $port
 
 start_server
 for area in "${areas[@]}"; do
-  python3 "$golden/replay.py" --replay "https://127.0.0.1:$port" --certs "$work" --jobs 4 \
+  "${inside[@]}" python3 "$golden/replay.py" --replay "https://$host:$port" --certs "$work" --jobs 4 \
     --diff "${diff_file:-$work/diff}.$area" "$@" "$golden/api/$area.jsonl"
 done
 if [ -n "$keep" ]; then
-  echo "server https://127.0.0.1:$port, certificates in $work; Ctrl-C ends it"
-  trap 'stop; rm -rf "$work"; exit 0' INT TERM
+  echo "server https://$host:$port${namespace:+ in the network namespace $namespace}, certificates in $work; Ctrl-C ends it"
+  trap 'exit 0' INT TERM
   while kill -0 "${pids[-1]}" 2>/dev/null; do sleep 1; done
 fi
