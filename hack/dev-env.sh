@@ -84,7 +84,12 @@ for configuration in json.loads(text)["configurations"]:
         out.write('KUBE_ARGS="%s"\n' % " ".join(arguments).replace("$", "\\$"))
 EOF
 fi
-echo "$etc is ready"
+cat <<EOF
+$etc is ready. The kubelet asks for a certificate of its own, and the API server reads logs from the kubelet. Once the API
+server runs, allow both, one time per etcd:
+  kubectl --kubeconfig=$cert/admin.kubeconfig create clusterrolebinding kubelet-csr --clusterrole=system:certificates.k8s.io:certificatesigningrequests:selfnodeclient --group=system:nodes
+  kubectl --kubeconfig=$cert/admin.kubeconfig create clusterrolebinding kube-apiserver-kubelet-admin --clusterrole=system:kubelet-api-admin --user=kube-apiserver
+EOF
 if [ -n "$with_etcd" ]; then
   exec etcd --data-dir "$(mktemp -d -t etcd.XXXXXX)" --log-level=warn
 fi
