@@ -181,6 +181,9 @@ if [ "$failures" != 0 ]; then
 fi
 
 eventually 30 "get nodes shows a Ready node" contains " Ready " k get nodes
+for component in controller-manager scheduler etcd-0; do
+  eventually 10 "get componentstatuses shows $component" contains Healthy k get componentstatuses "$component"
+done
 eventually 10 "apply creates everything of web.yaml" contains "deployment.apps/web created" k apply -f "$KUBE_ROOT/cluster/examples/web.yaml"
 eventually 90 "three pods become ready" ready_pods 3
 eventually 10 "get pods -o wide" contains "127.0.0.1" k -n web get pods -o wide

@@ -49,7 +49,8 @@ pub fn run() -> anyhow::Result<()> {
             // The process-wide provider is not installed yet: this is the first thing that speaks TLS.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let options = bench::Options::from_arg_matches(args)?;
-            tokio::runtime::Runtime::new()?.block_on(bench::run(&options))
+            tokio::runtime::Runtime::new()?.block_on(bench::run(&options))?;
+            bench_transcode()
         }
         Some(("bench-transcode", _)) => bench_transcode(),
         _ => Ok(()),

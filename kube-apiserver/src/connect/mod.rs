@@ -4,6 +4,7 @@
 //! One list of them here; the strategies of the resources ask it.
 
 pub mod binding;
+pub mod components;
 pub mod eviction;
 pub mod kubelet;
 pub mod log;

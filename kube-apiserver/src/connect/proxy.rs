@@ -168,11 +168,14 @@ fn number(port: &str) -> Result<u16, ApiError> {
 
 /// HTTPS backends are not verified: nobody has a certificate for a pod's address.
 fn tls(scheme: &str) -> Option<Arc<ClientConfig>> {
-    (scheme == "https").then(|| {
-        let builder = ClientConfig::builder().dangerous();
-        let builder = builder.with_custom_certificate_verifier(Arc::new(TrustAnyServer::default()));
-        Arc::new(builder.with_no_client_auth())
-    })
+    (scheme == "https").then(unverified_tls)
+}
+
+/// TLS that takes any certificate.
+pub(super) fn unverified_tls() -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder().dangerous();
+    let builder = builder.with_custom_certificate_verifier(Arc::new(TrustAnyServer::default()));
+    Arc::new(builder.with_no_client_auth())
 }
 
 /// Not loopback, link-local, multicast or unspecified: Go's IsGlobalUnicast.

@@ -155,6 +155,14 @@ async fn route(state: Arc<AppState>, request: Authorized, http: Request<Body>) -
     let found = state.registry.find(&info.api_group, &info.api_version, &info.resource);
     let (store, served) = match found {
         Some(Found::Stored(store, served)) => (store, served),
+        Some(Found::Asked(store, served)) if info.parts.len() <= 2 => {
+            if let Some(warning) = deprecation(&served, &store.resource.kind) {
+                request.warnings.add(warning);
+            }
+            let scope = scope(&state, store, served, request, &http);
+            return verbs::components(scope, http.method()).await;
+        }
+        Some(Found::Asked(..)) => return Err(not_found()),
         Some(Found::Virtual(resource)) => return verbs::create_virtual(state, resource, request, http).await,
         None if state.registry.serves(&info.api_group, &info.api_version) => return Err(not_found()),
         None if state.options.enabled.groups().any(|g| g.name == info.api_group) => return Err(not_found()),

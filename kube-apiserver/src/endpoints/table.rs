@@ -69,7 +69,9 @@ pub fn of_list(scope: &Scope, list: &List, version: &str, output: &Output) -> Re
     }
     let mut table = empty(version, columns(scope));
     let meta = table.field_mut("metadata");
-    meta.set("resourceVersion", list.revision.to_string());
+    if list.revision != 0 {
+        meta.set("resourceVersion", list.revision.to_string());
+    }
     if !list.continue_token.is_empty() {
         meta.set("continue", list.continue_token.as_str());
     }

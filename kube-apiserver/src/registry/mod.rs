@@ -177,8 +177,10 @@ impl Virtual {
 pub enum Found {
     /// A resource with storage, in the version asked for.
     Stored(Arc<Store>, Served),
-    /// A resource without.
+    /// A resource without: a question.
     Virtual(Virtual),
+    /// A resource whose objects are found out when they are read (`componentstatuses`). The store holds nothing.
+    Asked(Arc<Store>, Served),
 }
 
 type Stores = HashMap<(Box<str>, Box<str>), Arc<Store>>;
@@ -222,19 +224,16 @@ impl Registry {
     }
 
     fn insert(&self, resource: Arc<Resource>, strategy: &'static dyn Strategy, cache: Arc<Cache>) -> Arc<Store> {
-        let store = Arc::new(Store::new(
-            Arc::clone(&resource),
-            strategy,
-            cache,
-            self.etcd.clone(),
-            Arc::clone(&self.feed),
-            Arc::clone(&self.leases),
-        ));
+        let store = Arc::new(self.new_store((Arc::clone(&resource), strategy, cache)));
         let mut stores = self.stores.write();
         for served in &resource.served {
             stores.insert((served.group.clone(), resource.plural.clone()), Arc::clone(&store));
         }
         store
+    }
+
+    fn new_store(&self, (resource, strategy, cache): Prepared) -> Store {
+        Store::new(resource, strategy, cache, self.etcd.clone(), Arc::clone(&self.feed), Arc::clone(&self.leases))
     }
 
     /// Adds a resource while running (custom resources); returns when it can be read.
@@ -278,6 +277,11 @@ impl Registry {
             return Some(Found::Stored(store, served));
         }
         let info = apimachinery::resources::find(group, version, plural)?;
+        if (group, plural) == ("", "componentstatuses") {
+            let resource = resource_table::without_storage(info, version)?;
+            let served = resource.hub.clone();
+            return Some(Found::Asked(Arc::new(self.new_store(prepare(Arc::new(resource), strategy(info)))), served));
+        }
         let creater = virtual_resource(info)?;
         let api_version = info.api_version(version);
         let schema = apimachinery::schema::kind(&api_version, info.kind)?;
@@ -313,10 +317,9 @@ impl Registry {
     }
 }
 
-fn prepare(
-    resource: Arc<Resource>,
-    strategy: &'static dyn Strategy,
-) -> (Arc<Resource>, &'static dyn Strategy, Arc<Cache>) {
+type Prepared = (Arc<Resource>, &'static dyn Strategy, Arc<Cache>);
+
+fn prepare(resource: Arc<Resource>, strategy: &'static dyn Strategy) -> Prepared {
     let stored = stored::Stored::new(Arc::clone(&resource), strategy);
     let cache = Arc::new(Cache::new(resource.key_prefix.to_string(), Box::new(stored)));
     (resource, strategy, cache)

@@ -108,7 +108,8 @@ fn chunks<P: Pieces>(pieces: P) -> impl Stream<Item = Result<Bytes, BodyError>> 
 }
 
 fn with_meta<R>(list: &List, make: impl FnOnce(&transcode::ListMeta<'_>) -> R) -> R {
-    let revision = list.revision.to_string();
+    // what is not stored has no revision
+    let revision = if list.revision == 0 { String::new() } else { list.revision.to_string() };
     make(&transcode::ListMeta {
         resource_version: &revision,
         continue_token: &list.continue_token,

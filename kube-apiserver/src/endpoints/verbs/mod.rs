@@ -3,6 +3,7 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/endpoints/handlers
 
 mod admission;
+mod components;
 mod create;
 mod delete;
 mod get;
@@ -14,6 +15,7 @@ mod respond;
 mod scale;
 mod update;
 
+pub use components::components;
 pub use create::{create, create_subresource, create_virtual};
 pub use delete::{delete, delete_collection};
 pub use get::get;
