@@ -509,3 +509,25 @@ async fn what_is_too_large_or_too_deep_is_refused_in_upstreams_words() -> anyhow
     }
     plane.wait_ready().await
 }
+
+/// curl drops an answer whose stream is reset, so the server must not reset those that it answers early.
+#[tokio::test]
+async fn an_answer_that_needs_no_body_reaches_a_client_that_still_sends_one() -> anyhow::Result<()> {
+    let Some(plane) = ControlPlane::start().await? else { return Ok(()) };
+    let body = plane.path("body");
+    std::fs::write(&body, "a".repeat(100_000))?;
+    let file = |name: &str| plane.path(name).display().to_string();
+    for round in 0..60 {
+        let output = std::process::Command::new("curl")
+            .args(["-sS", "--http2", "-H", "Content-Type: application/json", "-X", "POST"])
+            .args(["--cacert", &file("server-ca.crt"), "--cert", &file("client-admin.crt")])
+            .args(["--key", &file("client-admin.key"), "--data", if round % 2 == 0 { "{}" } else { "@-" }])
+            .arg(format!("{}/api/v1/pods", plane.url()))
+            .stdin(std::fs::File::open(&body)?)
+            .output()
+            .context("curl")?;
+        let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success() && text.contains("MethodNotAllowed"), "round {round}: {text} {error}");
+    }
+    Ok(())
+}

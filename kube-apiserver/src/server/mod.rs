@@ -4,6 +4,8 @@
 //! connection.
 //! upstream: staging/src/k8s.io/apiserver/pkg/server/secure_serving.go
 
+mod received;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -90,7 +92,7 @@ pub async fn serve<H: Handler>(
             let Some((stream, connection)) = handshake(stream, peer, &acceptor).await else { return };
             let service = service_fn(move |request: Request<Incoming>| {
                 let (handler, connection) = (handler.clone(), connection.clone());
-                async move { Ok::<_, Infallible>(handler.handle(request.map(Body::wrap), connection).await) }
+                async move { Ok::<_, Infallible>(handler.handle(request.map(received::body), connection).await) }
             });
             let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             if let Err(error) = watcher.watch(served.into_owned()).await {
