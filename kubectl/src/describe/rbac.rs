@@ -47,11 +47,16 @@ pub(super) fn role(object: &Value, doc: &mut Document) -> bool {
 pub(crate) fn rule_lines(rules: &Value) -> Vec<String> {
     let list = |items: &[String]| format!("[{}]", items.join(" "));
     let line = |rule: Rule| {
-        let resource =
-            if rule.group.is_empty() { rule.resource.clone() } else { format!("{}.{}", rule.resource, rule.group) };
+        let resource = qualified(&rule.resource, &rule.group);
         format!("{resource}\t{}\t{}\t{}\n", list(&rule.urls), list(&rule.names), list(&rule.verbs))
     };
     compact(rules).into_iter().map(line).collect()
+}
+
+/// `deployments.apps/scale`: the group follows the resource, the subresource comes last.
+fn qualified(resource: &str, group: &str) -> String {
+    let (plural, subresource) = resource.split_at(resource.find('/').unwrap_or(resource.len()));
+    if group.is_empty() { resource.to_owned() } else { format!("{plural}.{group}{subresource}") }
 }
 
 fn strings(list: &Value) -> Vec<String> {
@@ -112,4 +117,16 @@ fn sort_key(rule: &Rule) -> String {
         list(&rule.names),
         list(&rule.urls)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::qualified;
+
+    #[test]
+    fn the_group_stands_between_resource_and_subresource() {
+        assert_eq!(qualified("deployments/scale", "apps"), "deployments.apps/scale");
+        assert_eq!(qualified("pods/log", ""), "pods/log");
+        assert_eq!(qualified("*", "*"), "*.*");
+    }
 }
