@@ -6,6 +6,7 @@ mod command;
 pub mod duration;
 mod flags;
 mod help;
+pub mod pdqsort;
 pub mod quote;
 mod resolve;
 

@@ -3,7 +3,7 @@
 use apimachinery::value::Value;
 use tokio::io::AsyncBufReadExt as _;
 
-use crate::cli::{Command, FlagSet, Invocation};
+use crate::cli::{Command, FlagSet, Invocation, pdqsort};
 use crate::client::Request;
 use crate::printers::{self, GenericPrinter, PrintFlags, Printed, TabWriter};
 
@@ -158,7 +158,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         event.set("kind", "Event");
         event.set("apiVersion", "v1");
     }
-    events.sort_by_key(event_time);
+    pdqsort::sort(&mut events, |a, b| event_time(a) < event_time(b));
     let mut list = Value::from([("kind", "EventList"), ("apiVersion", "v1")]);
     list.set("metadata", Value::map());
     list.set("items", events.clone());

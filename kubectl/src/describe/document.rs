@@ -2,6 +2,7 @@
 
 use apimachinery::value::Value;
 
+use crate::cli::pdqsort;
 use crate::printers::{TabWriter, sprint};
 
 /// Lines with tabs that are aligned at the end, or at the events.
@@ -126,7 +127,8 @@ impl Document {
         }
         self.flush();
         let mut events: Vec<&Value> = events.iter().collect();
-        events.sort_by_key(|e| e.get("lastTimestamp").str_or_empty().to_owned());
+        let time = |event: &Value| event.get("lastTimestamp").str_or_empty().to_owned();
+        pdqsort::sort(&mut events, |a, b| time(a) < time(b));
         self.write(0, "Events:\n  Type\tReason\tAge\tFrom\tMessage\n");
         self.write(1, "----\t------\t----\t----\t-------\n");
         for event in events {
