@@ -31,6 +31,15 @@ mkdir -p "$HOME"
 cluster=
 failures=0
 
+control_group_folders() { # control_group_folders NAME: its folder in every hierarchy of cgroup v1, or the one of v2
+  if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    echo "/sys/fs/cgroup$1"
+  else
+    local hierarchy
+    for hierarchy in /sys/fs/cgroup/*/; do [ -L "${hierarchy%/}" ] || echo "${hierarchy%/}$1"; done
+  fi
+}
+
 cleanup() {
   trap - EXIT INT TERM
   if [ -n "$cluster" ]; then
@@ -51,6 +60,10 @@ cleanup() {
     ! ip -n "$pod" -o link 2>/dev/null | grep -q "link-netns $namespace" || ip netns delete "$pod"
   done
   ip netns delete "$namespace" 2>/dev/null || true
+  local folder
+  for folder in $(control_group_folders "/$namespace"); do
+    [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  done
   if [ "$failures" = 0 ] && [ -z "${E2E_KEEP_LOGS:-}" ]; then rm -rf "$work"; else echo "logs: $work/logs"; fi
 }
 trap cleanup EXIT
@@ -69,11 +82,15 @@ inside ip link set node0 up
 inside ip link set node0-peer up
 inside ip route add default via 192.168.127.1 dev node0
 
+# A kubelet ends what runs in pod control groups below its root and belongs to no pod that it knows, so two clusters on
+# one machine must not share a root.
+[ -n "${CGROUP_ROOT:-}" ] || control_group_folders "/$namespace" | xargs mkdir -p
+
 mkdir -p "$work"/{logs,certs,tmp}
 export CERT_DIR=$work/certs LOG_DIR=$work/logs TMP_DIR=$work/tmp ETCD_DIR=$work/etcd KUBELET_ROOT_DIR=$work/kubelet \
   POD_MANIFEST_PATH=$work/static-pods POD_LOGS_DIR=$work/pods CNI_CONFIG_DIR=$work/cni CNI_DATA_DIR=$work/cni-data \
   CONTAINER_RUNTIME_ENDPOINT=unix://$work/containerd/containerd.sock IMAGE_ARCHIVE=${IMAGE_ARCHIVE:-$KUBE_ROOT/_output/images.tar} \
-  CGROUP_ROOT=${CGROUP_ROOT:-} API_HOST=127.0.0.1
+  CGROUP_ROOT=${CGROUP_ROOT:-/$namespace} API_HOST=127.0.0.1
 [ -f "$IMAGE_ARCHIVE" ] || "$KUBE_ROOT/cluster/images/build.sh" "$IMAGE_ARCHIVE" >/dev/null
 : >"$work/resolv.conf"
 # How full the disk of the machine that runs the test is says nothing about the cluster.
