@@ -138,6 +138,19 @@ impl<'a> Iterator for Range<'a> {
             return Some(entry);
         }
     }
+
+    /// Counts whole chunks: every page of a long list says how much is left behind it.
+    fn count(self) -> usize {
+        let within = |entry: &Arc<Entry>| entry.key.starts_with(self.prefix);
+        let Some(first) = self.tree.chunks.get(self.chunk).and_then(|chunk| chunk.get(self.at..)) else { return 0 };
+        let later = &self.tree.chunks[self.chunk + 1..];
+        match later[..later.partition_point(|chunk| chunk.first().is_some_and(within))].split_last() {
+            None => first.partition_point(within),
+            Some((last, whole)) => {
+                first.len() + whole.iter().map(|chunk| chunk.len()).sum::<usize>() + last.partition_point(within)
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +189,12 @@ mod tests {
             let want: Vec<_> =
                 model.keys().filter(|k| k.starts_with("ns3/") && k.as_str() >= "ns3/p3").cloned().collect();
             assert_eq!(some, want);
+            for (prefix, from) in
+                [("", ""), ("", "ns2/p5"), ("ns3/", "ns3/p3"), ("ns4/", ""), ("ns4/", "ns5/"), ("o", "")]
+            {
+                let wanted = model.keys().filter(|k| k.starts_with(prefix) && k.as_str() >= from).count();
+                assert_eq!(tree.count(prefix, from), wanted, "{prefix} from {from}");
+            }
             let (k, v) = model.iter().nth(model.len() / 2).unwrap();
             assert_eq!(tree.get(k).unwrap().rv, *v);
         }
