@@ -139,6 +139,31 @@ fn response(item: &Value, out: &mut Out) {
     }
 }
 
+/// The bounds of a schema: in both versions they begin with maxLength and keep the same distances.
+pub(super) fn bounds(first_tag: u32, item: &Value, out: &mut Out) {
+    for (distance, key) in [
+        (0, "maxLength"),
+        (1, "minLength"),
+        (3, "maxItems"),
+        (4, "minItems"),
+        (6, "maxProperties"),
+        (7, "minProperties"),
+    ] {
+        if let Some(n) = item.get(key).as_i64().filter(|n| *n != 0) {
+            write_int(first_tag + distance, n, out);
+        }
+    }
+}
+
+/// What properties are allowed besides those named: yes, no, or a schema.
+pub(super) fn additional(tag: u32, item: &Value, out: &mut Out, schema: impl Fn(&Value, &mut Out)) {
+    match item.get("additionalProperties") {
+        Value::Null => {}
+        Value::Bool(allowed) => write_message(tag, out, |out| write_int(2, i64::from(*allowed), out)),
+        inner => write_message(tag, out, |out| write_message(1, out, |out| schema(inner, out))),
+    }
+}
+
 pub(super) fn any(tag: u32, value: &Value, out: &mut Out) {
     write_message(tag, out, |out| write_bytes(2, yaml::encode(value).as_bytes(), out));
 }
@@ -152,25 +177,10 @@ fn schema(item: &Value, out: &mut Out) {
         any(5, item.get("default"), out);
     }
     text(13, item, "pattern", out);
-    for (tag, key) in [
-        (11, "maxLength"),
-        (12, "minLength"),
-        (14, "maxItems"),
-        (15, "minItems"),
-        (17, "maxProperties"),
-        (18, "minProperties"),
-    ] {
-        if let Some(n) = item.get(key).as_i64().filter(|n| *n != 0) {
-            write_int(tag, n, out);
-        }
-    }
+    bounds(11, item, out);
     strings(19, item.get("required"), out);
     item.get("enum").items().iter().for_each(|value| any(20, value, out));
-    match item.get("additionalProperties") {
-        Value::Null => {}
-        Value::Bool(allowed) => write_message(21, out, |out| write_int(2, i64::from(*allowed), out)),
-        inner => write_message(21, out, |out| write_message(1, out, |out| schema(inner, out))),
-    }
+    additional(21, item, out, schema);
     if let Some(ty) = item.get("type").as_str() {
         write_message(22, out, |out| write_bytes(1, ty.as_bytes(), out));
     }

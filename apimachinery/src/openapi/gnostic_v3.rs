@@ -1,7 +1,7 @@
 //! A v3 document as protobuf (gnostic's openapi.v3.Document). It takes what our documents have, not all of OpenAPI.
 
-use super::gnostic::{any, extensions, flag, named, strings, text};
-use crate::codec::protobuf::wire::{FIXED64, VARINT, write_bytes, write_int, write_message, write_tag, write_varint};
+use super::gnostic::{additional, any, bounds, extensions, flag, named, strings, text};
+use crate::codec::protobuf::wire::{FIXED64, VARINT, write_bytes, write_message, write_tag, write_varint};
 use crate::value::Value;
 
 type Out = Vec<u8>;
@@ -116,18 +116,7 @@ fn schema_or_reference(item: &Value, out: &mut Out) {
 fn schema(item: &Value, out: &mut Out) {
     flag(1, item, "nullable", out);
     text(9, item, "title", out);
-    for (tag, key) in [
-        (15, "maxLength"),
-        (16, "minLength"),
-        (18, "maxItems"),
-        (19, "minItems"),
-        (21, "maxProperties"),
-        (22, "minProperties"),
-    ] {
-        if let Some(n) = item.get(key).as_i64().filter(|n| *n != 0) {
-            write_int(tag, n, out);
-        }
-    }
+    bounds(15, item, out);
     text(17, item, "pattern", out);
     flag(20, item, "uniqueItems", out);
     strings(23, item.get("required"), out);
@@ -144,11 +133,7 @@ fn schema(item: &Value, out: &mut Out) {
     if item.has("properties") {
         write_message(31, out, |out| named(1, item.get("properties"), out, schema_or_reference));
     }
-    match item.get("additionalProperties") {
-        Value::Null => {}
-        Value::Bool(allowed) => write_message(32, out, |out| write_int(2, i64::from(*allowed), out)),
-        inner => write_message(32, out, |out| write_message(1, out, |out| schema_or_reference(inner, out))),
-    }
+    additional(32, item, out, schema_or_reference);
     default(item.get("default"), out);
     text(34, item, "description", out);
     text(35, item, "format", out);
