@@ -7,56 +7,6 @@ use crate::quantity::Quantity;
 use crate::schema::{Field, Form, Shape, Slot, Type};
 use crate::value::Value;
 
-/// Names of fields in Go that are not the name in JSON with a capital letter.
-const NAMES: [(&str, &str); 37] = [
-    ("apiGroup", "APIGroup"),
-    ("apiVersion", "APIVersion"),
-    ("awsElasticBlockStore", "AWSElasticBlockStore"),
-    ("cephfs", "CephFS"),
-    ("chapAuthDiscovery", "DiscoveryCHAPAuth"),
-    ("chapAuthSession", "SessionCHAPAuth"),
-    ("csi", "CSI"),
-    ("diskURI", "DataDiskURI"),
-    ("dnsConfig", "DNSConfig"),
-    ("dnsPolicy", "DNSPolicy"),
-    ("fc", "FC"),
-    ("fsGroup", "FSGroup"),
-    ("fsGroupChangePolicy", "FSGroupChangePolicy"),
-    ("fsType", "FSType"),
-    ("gcePersistentDisk", "GCEPersistentDisk"),
-    ("gmsaCredentialSpec", "GMSACredentialSpec"),
-    ("gmsaCredentialSpecName", "GMSACredentialSpecName"),
-    ("grpc", "GRPC"),
-    ("httpGet", "HTTPGet"),
-    ("httpHeaders", "HTTPHeaders"),
-    ("ip", "IP"),
-    ("iqn", "IQN"),
-    ("iscsi", "ISCSI"),
-    ("iscsiInterface", "ISCSIInterface"),
-    ("nfs", "NFS"),
-    ("os", "OS"),
-    ("pdName", "PDName"),
-    ("rbd", "RBD"),
-    ("seLinuxChangePolicy", "SELinuxChangePolicy"),
-    ("seLinuxOptions", "SELinuxOptions"),
-    ("serviceAccount", "DeprecatedServiceAccount"),
-    ("sslEnabled", "SSLEnabled"),
-    ("storageos", "StorageOS"),
-    ("tcpSocket", "TCPSocket"),
-    ("tty", "TTY"),
-    ("uid", "UID"),
-    ("wwids", "WWIDs"),
-];
-
-/// Those that are so in one type only.
-const NAMES_IN_TYPES: [(&str, &str, &str); 5] = [
-    ("GlusterfsVolumeSource", "endpoints", "EndpointsName"),
-    ("RBDVolumeSource", "image", "RBDImage"),
-    ("RBDVolumeSource", "monitors", "CephMonitors"),
-    ("RBDVolumeSource", "pool", "RBDPool"),
-    ("RBDVolumeSource", "user", "RadosUser"),
-];
-
 /// The text of an object of a struct type. Names of fields are upstream's for pod templates and all within.
 pub fn for_hash(value: &Value, ty: &Type) -> String {
     let mut out = format!("({})", go_type(ty));
@@ -104,12 +54,7 @@ fn field_name(ty: &Type, field: &Field) -> String {
     if let (Shape::Struct(inner), "metadata") = (&field.shape, json) {
         return inner.go_name().to_owned();
     }
-    let special = NAMES_IN_TYPES.iter().find(|(of, name, _)| *of == ty.go_name() && *name == json).map(|found| found.2);
-    if let Some(name) = special.or_else(|| NAMES.iter().find(|(name, _)| *name == json).map(|found| found.1)) {
-        return name.to_owned();
-    }
-    let mut chars = json.chars();
-    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect()
+    ty.go_field_name(json)
 }
 
 /// A field's type and value.

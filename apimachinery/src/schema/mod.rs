@@ -1,6 +1,7 @@
 //! The API as a table: every type of every version with its fields, shapes, protobuf tags and merge rules. The static part is
 //! made by build.rs from `data/types.txt`, so it costs nothing at start-up; custom resources add types of the same form.
 
+mod go_names;
 mod table;
 
 use std::borrow::Cow;

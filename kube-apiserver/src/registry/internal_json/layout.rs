@@ -1,89 +1,7 @@
-//! Where upstream's internal types differ from the published ones: names of fields, and their order.
+//! Where upstream's internal types differ from the published ones: the order of fields, and some of the fields.
 //! upstream: pkg/apis/*/types.go
 
 use apimachinery::schema::{self, Field, Type};
-
-/// Names of Go that are not the name in JSON with a capital.
-const NAMES: [(&str, &str); 68] = [
-    ("apiGroup", "APIGroup"),
-    ("apiGroups", "APIGroups"),
-    ("apiVersion", "APIVersion"),
-    ("apiVersions", "APIVersions"),
-    ("awsElasticBlockStore", "AWSElasticBlockStore"),
-    ("caBundle", "CABundle"),
-    ("cel", "CEL"),
-    ("cephfs", "CephFS"),
-    ("chapAuthDiscovery", "DiscoveryCHAPAuth"),
-    ("chapAuthSession", "SessionCHAPAuth"),
-    ("cidr", "CIDR"),
-    ("cidrs", "CIDRs"),
-    ("csi", "CSI"),
-    ("diskURI", "DataDiskURI"),
-    ("dnsConfig", "DNSConfig"),
-    ("dnsPolicy", "DNSPolicy"),
-    ("externalID", "DoNotUseExternalID"),
-    ("fc", "FC"),
-    ("fsGroup", "FSGroup"),
-    ("fsGroupChangePolicy", "FSGroupChangePolicy"),
-    ("fsGroupPolicy", "FSGroupPolicy"),
-    ("fsType", "FSType"),
-    ("gcePersistentDisk", "GCEPersistentDisk"),
-    ("gid", "GID"),
-    ("gmsaCredentialSpec", "GMSACredentialSpec"),
-    ("gmsaCredentialSpecName", "GMSACredentialSpecName"),
-    ("grpc", "GRPC"),
-    ("http", "HTTP"),
-    ("httpGet", "HTTPGet"),
-    ("httpHeaders", "HTTPHeaders"),
-    ("ip", "IP"),
-    ("ipBlock", "IPBlock"),
-    ("ipFamilies", "IPFamilies"),
-    ("ipFamilyPolicy", "IPFamilyPolicy"),
-    ("ipMode", "IPMode"),
-    ("ips", "IPs"),
-    ("iqn", "IQN"),
-    ("iscsi", "ISCSI"),
-    ("iscsiInterface", "ISCSIInterface"),
-    ("jsonPatch", "JSONPatch"),
-    ("lastState", "LastTerminationState"),
-    ("nfs", "NFS"),
-    ("os", "OS"),
-    ("osImage", "OSImage"),
-    ("pdName", "PDName"),
-    ("qosClass", "QOSClass"),
-    ("rbd", "RBD"),
-    ("reportingComponent", "ReportingController"),
-    ("seLinuxChangePolicy", "SELinuxChangePolicy"),
-    ("seLinuxMount", "SELinuxMount"),
-    ("seLinuxOptions", "SELinuxOptions"),
-    ("sslEnabled", "SSLEnabled"),
-    ("storageos", "StorageOS"),
-    ("tcpSocket", "TCPSocket"),
-    ("tls", "TLS"),
-    ("ttlSecondsAfterFinished", "TTLSecondsAfterFinished"),
-    ("tty", "TTY"),
-    ("uid", "UID"),
-    ("url", "URL"),
-    ("wwids", "WWIDs"),
-    // Names that only some types have.
-    ("DeviceAttribute.bool", "BoolValue"),
-    ("DeviceAttribute.bools", "BoolValues"),
-    ("DeviceAttribute.int", "IntValue"),
-    ("DeviceAttribute.ints", "IntValues"),
-    ("DeviceAttribute.string", "StringValue"),
-    ("DeviceAttribute.strings", "StringValues"),
-    ("DeviceAttribute.version", "VersionValue"),
-    ("DeviceAttribute.versions", "VersionValues"),
-];
-
-/// Names within the sources of Ceph and Gluster volumes.
-const VOLUME_NAMES: [(&str, &str, &str); 5] = [
-    ("RBD", "monitors", "CephMonitors"),
-    ("RBD", "image", "RBDImage"),
-    ("RBD", "pool", "RBDPool"),
-    ("RBD", "user", "RadosUser"),
-    ("Glusterfs", "endpoints", "EndpointsName"),
-];
 
 /// Types whose fields have another order, or are not the same: the names in JSON.
 const ORDERS: [(&str, &str); 13] = [
@@ -151,20 +69,4 @@ fn find<'a>(ty: &'a Type, name: &str) -> Option<&'a Field> {
 
 fn host_field(name: &str) -> Option<&'static Field> {
     HOST_FIELDS.contains(&name).then(|| schema::type_by_name(POD_SPEC)).flatten().and_then(|ty| find(ty, name))
-}
-
-/// The name in Go of a field.
-pub(super) fn go_name(ty: &Type, json_name: &str) -> String {
-    let short = ty.name.rsplit('.').next().unwrap_or_default();
-    let volume = VOLUME_NAMES.iter().find(|(kind, name, _)| short.starts_with(kind) && *name == json_name);
-    if let Some((_, _, go)) = volume {
-        return (*go).to_owned();
-    }
-    let qualified = format!("{short}.{json_name}");
-    if let Some((_, go)) = NAMES.iter().find(|(known, _)| *known == json_name || *known == qualified) {
-        return (*go).to_owned();
-    }
-    let mut chars = json_name.chars();
-    let first = chars.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(chars).collect()
 }

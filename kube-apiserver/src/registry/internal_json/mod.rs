@@ -102,7 +102,7 @@ fn members(value: &Value, ty: &Type) -> Vec<String> {
         match &field.shape {
             _ if is_object && matches!(name, "kind" | "apiVersion") => {}
             Shape::Struct(meta) if *meta.name == *OBJECT_META => out.extend(members(value.get(name), meta)),
-            _ => out.push(format!("{}:{}", json_string(&layout::go_name(ty, name)), of_field(value.get(name), field))),
+            _ => out.push(format!("{}:{}", json_string(&ty.go_field_name(name)), of_field(value.get(name), field))),
         }
     }
     out
