@@ -188,6 +188,8 @@ type Stores = HashMap<(Box<str>, Box<str>), Arc<Store>>;
 /// All resources with their stores.
 pub struct Registry {
     stores: RwLock<Stores>,
+    /// See [`Found::Asked`].
+    components: Option<Arc<Store>>,
     etcd: Etcd,
     feed: Arc<Feed>,
     leases: Arc<Leases>,
@@ -216,7 +218,8 @@ impl Registry {
             .collect();
         let feed = Feed::start(etcd.clone(), prepared.iter().map(|p| Arc::clone(&p.2)).collect());
         let leases = Arc::new(Leases::new(etcd.clone()));
-        let registry = Self { stores: RwLock::default(), etcd, feed, leases };
+        let mut registry = Self { stores: RwLock::default(), components: None, etcd, feed, leases };
+        registry.components = registry.components_store();
         for (resource, strategy, cache) in prepared {
             registry.insert(resource, strategy, cache);
         }
@@ -230,6 +233,12 @@ impl Registry {
             stores.insert((served.group.clone(), resource.plural.clone()), Arc::clone(&store));
         }
         store
+    }
+
+    fn components_store(&self) -> Option<Arc<Store>> {
+        let info = apimachinery::resources::find("", "v1", "componentstatuses")?;
+        let resource = resource_table::without_storage(info, "v1")?;
+        Some(Arc::new(self.new_store(prepare(Arc::new(resource), strategy(info)))))
     }
 
     fn new_store(&self, (resource, strategy, cache): Prepared) -> Store {
@@ -278,9 +287,9 @@ impl Registry {
         }
         let info = apimachinery::resources::find(group, version, plural)?;
         if (group, plural) == ("", "componentstatuses") {
-            let resource = resource_table::without_storage(info, version)?;
-            let served = resource.hub.clone();
-            return Some(Found::Asked(Arc::new(self.new_store(prepare(Arc::new(resource), strategy(info)))), served));
+            let store = Arc::clone(self.components.as_ref()?);
+            let served = store.resource.hub.clone();
+            return Some(Found::Asked(store, served));
         }
         let creater = virtual_resource(info)?;
         let api_version = info.api_version(version);
