@@ -178,7 +178,7 @@ async fn delete(state: &AppState, cx: &RequestContext, mut options: DeleteOption
             options.resource_version = Some(revision(&marked));
         }
     }
-    store.delete(state, &cx, &cx.name, &options, &Unguarded).await.map(|_| ())
+    store.delete(state, &cx, &options, &Unguarded).await.map(|_| ())
 }
 
 fn budgets(state: &AppState, cx: &RequestContext, pod: &Value) -> Vec<Value> {

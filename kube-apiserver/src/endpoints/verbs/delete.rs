@@ -21,7 +21,7 @@ pub async fn delete(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
     let options = read_options(&scope, http).await?;
     let cx = scope.context(Operation::Delete, options.dry_run, "");
     let admission = Admission::new(&scope, &options.raw, options.dry_run);
-    let (answer, gone) = scope.store.delete(&scope.state, &cx, &scope.info.name, &options, &admission).await?;
+    let (answer, gone) = scope.store.delete(&scope.state, &cx, &options, &admission).await?;
     let accepted = !gone && options.orphan_dependents == Some(false);
     let code = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     respond::object(&scope, code, answer, &output)

@@ -30,8 +30,17 @@ enum Grace {
     Pending,
 }
 
+/// One deletion: of the object of the request that `cx` describes.
+#[derive(Clone, Copy)]
+pub(super) struct Deletion<'a> {
+    pub(super) state: &'a AppState,
+    pub(super) cx: &'a RequestContext,
+    pub(super) options: &'a DeleteOptions,
+    pub(super) guard: &'a dyn Guard,
+}
+
 impl Store {
-    /// Deletes an object. Returns what the client gets (the object, or a Status) and whether it is gone.
+    /// Deletes the object that the context names. Returns what the client gets (the object, or a Status) and whether it is gone.
     ///
     /// # Errors
     /// 404, 409 by preconditions, what admission says; if etcd cannot be reached.
@@ -39,33 +48,25 @@ impl Store {
         &self,
         state: &AppState,
         cx: &RequestContext,
-        name: &str,
         options: &DeleteOptions,
         guard: &dyn Guard,
     ) -> Result<(Value, bool), ApiError> {
-        self.delete_known(state, cx, name, options, guard, None).await
+        self.delete_known(Deletion { state, cx, options, guard }, None).await
     }
 
     /// The same for an object that was just listed, which saves reading it. 409 if that is no longer what is there.
-    async fn delete_known(
-        &self,
-        state: &AppState,
-        cx: &RequestContext,
-        name: &str,
-        options: &DeleteOptions,
-        guard: &dyn Guard,
-        known: Option<Existing>,
-    ) -> Result<(Value, bool), ApiError> {
+    async fn delete_known(&self, deletion: Deletion<'_>, known: Option<Existing>) -> Result<(Value, bool), ApiError> {
+        let Deletion { state, cx, options, .. } = deletion;
         if let Some(hooks) = self.strategy.hooks()
             && let Some(answer) = hooks.delete(state, cx, options).await
         {
             return answer.map(|object| (object, false));
         }
         if self.deletes_in_two_steps() {
-            return self.delete_in_two_steps(state, cx, name, options, guard).await;
+            return self.delete_in_two_steps(deletion).await;
         }
         self.warn_of_orphans(cx, options);
-        self.delete_generic(state, cx, name, options, guard, known).await
+        self.delete_generic(deletion, known).await
     }
 
     /// Jobs are the one kind whose pods stay by default without anyone wanting it.
@@ -81,15 +82,12 @@ impl Store {
 
     pub(super) async fn delete_generic(
         &self,
-        state: &AppState,
-        cx: &RequestContext,
-        name: &str,
-        options: &DeleteOptions,
-        guard: &dyn Guard,
+        deletion: Deletion<'_>,
         known: Option<Existing>,
     ) -> Result<(Value, bool), ApiError> {
-        let about = self.about(cx, name);
-        let key = self.key(&cx.namespace, name);
+        let Deletion { state, cx, options, guard } = deletion;
+        let about = self.about(cx, &cx.name);
+        let key = self.key(&cx.namespace, &cx.name);
         let listed = known.is_some();
         let existing = match known {
             Some(existing) => existing,
@@ -107,7 +105,7 @@ impl Store {
         let mut ignore_not_found = None;
         let mut out = None;
         if grace != Grace::None || holds {
-            match self.mark(cx, name, &key, &preconditions, options, guard).await? {
+            match self.mark(deletion, &key, &preconditions).await? {
                 Marked::Waiting(object) => return Ok((*object, false)),
                 Marked::AlreadyDeleting => {
                     let object = self.after_delete(state, cx, object).await;
@@ -132,7 +130,7 @@ impl Store {
         {
             return Ok((*out, true));
         }
-        match self.remove(cx, name, &key, &preconditions, Some(guard), Some(target)).await {
+        match self.remove(cx, &cx.name, &preconditions, Some(guard), Some(target)).await {
             Ok(object) => {
                 let object = self.after_delete(state, cx, object).await;
                 Ok((self.deleted(cx, object), true))
@@ -153,8 +151,7 @@ impl Store {
         name: &str,
         preconditions: &Preconditions,
     ) -> Result<(), ApiError> {
-        let key = self.key(&cx.namespace, name);
-        match self.remove(cx, name, &key, preconditions, None, None).await {
+        match self.remove(cx, name, preconditions, None, None).await {
             Ok(object) => drop(self.after_delete(state, cx, object).await),
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e),
@@ -297,17 +294,10 @@ impl Store {
     }
 
     /// Marks an object as being deleted.
-    async fn mark(
-        &self,
-        cx: &RequestContext,
-        name: &str,
-        key: &str,
-        preconditions: &Preconditions,
-        options: &DeleteOptions,
-        guard: &dyn Guard,
-    ) -> Result<Marked, ApiError> {
-        let mut change = Marking { store: self, cx, options, guard, pending: false, grace: 0 };
-        let written = self.guaranteed_update(cx, self.about(cx, name), key, preconditions, &mut change).await;
+    async fn mark(&self, deletion: Deletion<'_>, key: &str, preconditions: &Preconditions) -> Result<Marked, ApiError> {
+        let cx = deletion.cx;
+        let mut change = Marking { store: self, deletion, pending: false, grace: 0 };
+        let written = self.guaranteed_update(cx, self.about(cx, &cx.name), key, preconditions, &mut change).await;
         match written {
             Ok(object) if change.pending || change.grace > 0 => Ok(Marked::Waiting(Box::new(object))),
             Ok(object) => Ok(Marked::DeleteNow(Some(Box::new(object)))),
@@ -322,16 +312,16 @@ impl Store {
         &self,
         cx: &RequestContext,
         name: &str,
-        key: &str,
         preconditions: &Preconditions,
         guard: Option<&dyn Guard>,
         target: Option<Target>,
     ) -> Result<Value, ApiError> {
         let about = self.about(cx, name);
-        let full_key = self.full_key(key);
+        let key = self.key(&cx.namespace, name);
+        let full_key = self.full_key(&key);
         let mut target = match target {
             Some(target) => Some(target),
-            None => self.target(self.fetch(key).await.map_err(|e| about.error(e))?)?,
+            None => self.target(self.fetch(&key).await.map_err(|e| about.error(e))?)?,
         };
         for _ in 0..MAX_ROUNDS {
             let Some(Target { object, revision, only_this }) = target else { return Err(about.not_found()) };
@@ -376,12 +366,13 @@ impl Store {
         let mut results = futures::stream::iter(targets)
             .map(|entry| async move {
                 let (namespace, name) = (entry.namespace().to_owned(), entry.name().to_owned());
-                let cx = RequestContext { namespace, name: name.clone(), ..cx.clone() };
+                let cx = RequestContext { namespace, name, ..cx.clone() };
+                let deletion = Deletion { state, cx: &cx, options, guard };
                 let listed = Existing { raw: entry.raw.clone(), revision: entry.rv.cast_signed() };
-                let mut deleted = self.delete_known(state, &cx, &name, options, guard, Some(listed)).await;
+                let mut deleted = self.delete_known(deletion, Some(listed)).await;
                 if deleted.as_ref().is_err_and(ApiError::is_conflict) {
                     // it changed since it was listed: what holds now is looked at
-                    deleted = self.delete(state, &cx, &name, options, guard).await;
+                    deleted = self.delete_known(deletion, None).await;
                 }
                 match deleted {
                     Err(e) if !e.is_not_found() => Err(e),
@@ -416,9 +407,7 @@ enum Marked {
 
 struct Marking<'a> {
     store: &'a Store,
-    cx: &'a RequestContext,
-    options: &'a DeleteOptions,
-    guard: &'a dyn Guard,
+    deletion: Deletion<'a>,
     pending: bool,
     grace: i64,
 }
@@ -426,20 +415,21 @@ struct Marking<'a> {
 #[async_trait]
 impl Change for Marking<'_> {
     async fn change(&mut self, old: &Value) -> Result<Value, Stop> {
+        let Deletion { cx, options, guard, .. } = self.deletion;
         if old.is_null() {
-            return Err(self.store.about(self.cx, &self.cx.name).not_found().into());
+            return Err(self.store.about(cx, &cx.name).not_found().into());
         }
-        self.guard.on_delete(old).await?;
+        guard.on_delete(old).await?;
         let mut object = old.clone();
-        let grace = self.store.before_delete(self.cx, &mut object, self.options)?;
+        let grace = self.store.before_delete(cx, &mut object, options)?;
         if grace == Grace::Pending {
             return Err(Stop::AlreadyDeleting);
         }
-        self.store.set_propagation_finalizers(&mut object, self.options);
+        self.store.set_propagation_finalizers(&mut object, options);
         self.pending = !finalizers(&object).is_empty();
         match grace {
             Grace::Marked(seconds) => self.grace = seconds,
-            _ if self.pending => mark_as_deleting(&mut object, self.cx.now),
+            _ if self.pending => mark_as_deleting(&mut object, cx.now),
             _ => return Err(Stop::DeleteNow),
         }
         Ok(object)

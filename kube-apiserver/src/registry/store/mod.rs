@@ -78,6 +78,20 @@ pub struct Existing {
     pub revision: i64,
 }
 
+/// What a change starts from.
+struct Basis {
+    existing: Option<Existing>,
+    /// It was read from etcd, not from a cache that may lag behind.
+    fresh: bool,
+}
+
+impl Basis {
+    /// 0 if there is no object.
+    fn revision(&self) -> i64 {
+        self.existing.as_ref().map_or(0, |existing| existing.revision)
+    }
+}
+
 /// What must hold for an object to be changed or deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Preconditions {
@@ -89,20 +103,23 @@ pub struct Preconditions {
 
 impl Preconditions {
     fn check(&self, key: &str, object: &Value) -> Result<(), StorageError> {
-        let meta = object.get("metadata");
-        for (wanted, field, what) in
-            [(&self.uid, "uid", "UID"), (&self.resource_version, "resourceVersion", "ResourceVersion")]
-        {
-            let has = meta.get(field).str_or_empty();
-            if let Some(wanted) = wanted
-                && wanted != has
-            {
-                let message =
-                    format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}");
-                return Err(StorageError::Precondition { key: key.to_owned(), message });
-            }
+        match self.unmet(object) {
+            Some(message) => Err(StorageError::Precondition { key: key.to_owned(), message }),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// What does not hold for an object.
+    fn unmet(&self, object: &Value) -> Option<String> {
+        let meta = object.get("metadata");
+        [(&self.uid, "uid", "UID"), (&self.resource_version, "resourceVersion", "ResourceVersion")]
+            .into_iter()
+            .find_map(|(wanted, field, what)| {
+                let (wanted, has) = (wanted.as_ref()?, meta.get(field).str_or_empty());
+                let differs =
+                    || format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}");
+                (wanted != has).then(differs)
+            })
     }
 }
 
@@ -289,18 +306,15 @@ impl Store {
     ) -> Result<Value, Stop> {
         let full_key = self.full_key(key);
         let api = |e| Stop::Error(about.error(e));
-        let mut existing = self.cached_existing(key);
-        let mut fresh = false;
-        if existing.is_none() {
-            existing = self.fetch(key).await.map_err(api)?;
-            fresh = true;
-        }
+        let mut basis = match self.cached_existing(key) {
+            Some(existing) => Basis { existing: Some(existing), fresh: false },
+            None => self.basis(key).await.map_err(api)?,
+        };
         for _ in 0..MAX_ROUNDS {
-            let old = match &existing {
+            let old = match &basis.existing {
                 Some(existing) => self.object(&existing.raw).map_err(Stop::Error)?,
                 None => Value::Null,
             };
-            let revision = existing.as_ref().map_or(0, |e| e.revision);
             // an object that would be made has no UID yet
             let missing = old.is_null() && !self.strategy.allow_create_on_update();
             let checked = if missing { Ok(()) } else { preconditions.check(&full_key, &old).map_err(api) };
@@ -310,38 +324,27 @@ impl Store {
             };
             let new = match changed {
                 Ok(new) => new,
-                Err(stop) if fresh => return Err(stop),
-                Err(stop) => {
-                    // it may have been the fault of a cache that lags behind
-                    existing = self.fetch(key).await.map_err(api)?;
-                    fresh = true;
-                    if existing.as_ref().map_or(0, |e| e.revision) == revision {
-                        return Err(stop);
+                Err(stop) => match self.newer(key, &basis).await.map_err(api)? {
+                    Some(newer) => {
+                        basis = newer;
+                        continue;
                     }
-                    continue;
-                }
+                    None => return Err(stop),
+                },
             };
             let data = self.stored.encode(&new);
-            if let Some(same) = &existing {
-                let unchanged =
-                    self.stored.to_cached(&data, same.revision.cast_unsigned()).is_ok_and(|bytes| bytes == same.raw);
-                if unchanged && fresh {
-                    return Ok(old);
+            if self.is_unchanged(&basis, &data) {
+                match self.newer(key, &basis).await.map_err(api)? {
+                    Some(newer) => basis = newer,
+                    None => return Ok(old),
                 }
-                if unchanged {
-                    existing = self.fetch(key).await.map_err(api)?;
-                    fresh = true;
-                    if existing.as_ref().map_or(0, |e| e.revision) == revision {
-                        return Ok(old);
-                    }
-                    continue;
-                }
+                continue;
             }
             if cx.dry_run {
                 return Ok(self.rehearsed(new));
             }
             let lease = self.lease(cx).await.map_err(api)?;
-            let written = match self.etcd.update(&full_key, data.clone(), revision, lease).await {
+            let written = match self.etcd.update(&full_key, data.clone(), basis.revision(), lease).await {
                 Err(StorageError::LeaseGone) => {
                     self.leases.forget(lease).await;
                     continue;
@@ -354,16 +357,33 @@ impl Store {
                     return self.object(&raw).map_err(Stop::Error);
                 }
                 Written::Stale(now) => {
-                    existing = now.map(|kv| self.existing(&kv)).transpose().map_err(api)?;
-                    fresh = true;
+                    let existing = now.map(|kv| self.existing(&kv)).transpose().map_err(api)?;
+                    basis = Basis { existing, fresh: true };
                 }
             }
         }
         Err(Stop::Error(about.stale()))
     }
-}
 
-impl Store {
+    async fn basis(&self, key: &str) -> Result<Basis, StorageError> {
+        Ok(Basis { existing: self.fetch(key).await?, fresh: true })
+    }
+
+    /// What is in etcd, if it may be newer than what a change started from, and is.
+    async fn newer(&self, key: &str, basis: &Basis) -> Result<Option<Basis>, StorageError> {
+        if basis.fresh {
+            return Ok(None);
+        }
+        let now = self.basis(key).await?;
+        Ok((now.revision() != basis.revision()).then_some(now))
+    }
+
+    fn is_unchanged(&self, basis: &Basis, data: &[u8]) -> bool {
+        basis.existing.as_ref().is_some_and(|same| {
+            self.stored.to_cached(data, same.revision.cast_unsigned()).is_ok_and(|bytes| bytes == same.raw)
+        })
+    }
+
     /// An object as it would be read back from storage, which knows no empty lists; its resourceVersion stays as it is.
     fn rehearsed(&self, object: Value) -> Value {
         if self.resource.encoding == crate::registry::resource::Encoding::Json {

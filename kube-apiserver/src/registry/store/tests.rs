@@ -156,7 +156,7 @@ async fn objects_live_and_die() {
     assert!(list.revision >= rv(&changed));
 
     let gone = store
-        .delete(&world.state, &cx(&store, Operation::Delete, "a"), "a", &DeleteOptions::default(), &Unguarded)
+        .delete(&world.state, &cx(&store, Operation::Delete, "a"), &DeleteOptions::default(), &Unguarded)
         .await
         .unwrap();
     assert!(gone.1);
@@ -185,7 +185,7 @@ async fn pages_are_of_one_revision() {
     let first = store.list(about, "default", &ListOptions { limit: 2, ..ListOptions::default() }).await.unwrap();
     assert_eq!((first.entries.len(), first.remaining), (2, Some(3)));
     let delete = cx(&store, Operation::Delete, "c3");
-    store.delete(&world.state, &delete, "c3", &DeleteOptions::default(), &Unguarded).await.unwrap();
+    store.delete(&world.state, &delete, &DeleteOptions::default(), &Unguarded).await.unwrap();
     let rest = ListOptions { limit: 10, continue_token: first.continue_token, ..ListOptions::default() };
     let second = store.list(about, "default", &rest).await.unwrap();
     assert_eq!(second.revision, first.revision);

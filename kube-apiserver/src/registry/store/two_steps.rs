@@ -9,9 +9,9 @@ use apimachinery::value;
 use apimachinery::value::Value;
 use async_trait::async_trait;
 
-use super::{Change, Guard, Preconditions, Stop, Store};
-use crate::registry::strategy::{DeleteOptions, RequestContext};
-use crate::state::AppState;
+use super::delete::Deletion;
+use super::{Change, Preconditions, Stop, Store};
+use crate::registry::strategy::DeleteOptions;
 
 /// Holds a definition until its objects are gone.
 pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -21,35 +21,21 @@ impl Store {
         self.resource.is_namespaces() || &*self.resource.plural == "customresourcedefinitions"
     }
 
-    pub(super) async fn delete_in_two_steps(
-        &self,
-        state: &AppState,
-        cx: &RequestContext,
-        name: &str,
-        options: &DeleteOptions,
-        guard: &dyn Guard,
-    ) -> Result<(Value, bool), ApiError> {
-        let about = self.about(cx, name);
-        let existing = self.get_raw(about, "", name).await?;
+    pub(super) async fn delete_in_two_steps(&self, deletion: Deletion<'_>) -> Result<(Value, bool), ApiError> {
+        let Deletion { cx, options, .. } = deletion;
+        let about = self.about(cx, &cx.name);
+        let existing = self.get_raw(about, "", &cx.name).await?;
         let namespace = self.object(&existing.raw)?;
-        let meta = namespace.get("metadata");
-        for (wanted, field, what) in
-            [(&options.uid, "uid", "UID"), (&options.resource_version, "resourceVersion", "ResourceVersion")]
-        {
-            let has = meta.get(field).str_or_empty();
-            if let Some(wanted) = wanted
-                && wanted != has
-            {
-                let why =
-                    format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}");
-                return Err(ApiError::conflict(&cx.group, &self.resource.plural, name, why));
-            }
+        let mut preconditions =
+            Preconditions { uid: options.uid.clone(), resource_version: options.resource_version.clone() };
+        if let Some(why) = preconditions.unmet(&namespace) {
+            return Err(ApiError::conflict(&cx.group, &self.resource.plural, &cx.name, why));
         }
-        let uid = options.uid.clone().or_else(|| meta.get("uid").as_str().map(str::to_owned));
+        let meta = namespace.get("metadata");
+        preconditions.uid = preconditions.uid.or_else(|| meta.get("uid").as_str().map(str::to_owned));
         if meta.get("deletionTimestamp").is_null() {
-            let preconditions = Preconditions { uid, resource_version: options.resource_version.clone() };
-            let mut change = Terminating { store: self, cx, options, guard };
-            let marked = self.guaranteed_update(cx, about, name, &preconditions, &mut change).await;
+            let mut change = Terminating { store: self, deletion };
+            let marked = self.guaranteed_update(cx, about, &cx.name, &preconditions, &mut change).await;
             return match marked {
                 Ok(object) => Ok((object, false)),
                 Err(Stop::Error(e)) => Err(e),
@@ -59,35 +45,34 @@ impl Store {
         if !namespace.path(&["spec", "finalizers"]).items().is_empty() {
             return Ok((namespace, false));
         }
-        let options = DeleteOptions { uid, ..options.clone() };
-        self.delete_generic(state, cx, name, &options, guard, None).await
+        let options = DeleteOptions { uid: preconditions.uid, ..options.clone() };
+        self.delete_generic(Deletion { options: &options, ..deletion }, None).await
     }
 }
 
 struct Terminating<'a> {
     store: &'a Store,
-    cx: &'a RequestContext,
-    options: &'a DeleteOptions,
-    guard: &'a dyn Guard,
+    deletion: Deletion<'a>,
 }
 
 #[async_trait]
 impl Change for Terminating<'_> {
     async fn change(&mut self, old: &Value) -> Result<Value, Stop> {
+        let Deletion { cx, options, guard, .. } = self.deletion;
         if old.is_null() {
-            return Err(self.store.about(self.cx, &self.cx.name).not_found().into());
+            return Err(self.store.about(cx, &cx.name).not_found().into());
         }
-        self.guard.on_delete(old).await?;
+        guard.on_delete(old).await?;
         let mut namespace = old.clone();
         let meta = namespace.field_mut("metadata");
         if meta.get("deletionTimestamp").is_null() {
-            meta.set("deletionTimestamp", self.cx.now_text());
+            meta.set("deletionTimestamp", cx.now_text());
         }
         if self.store.resource.is_namespaces() {
             namespace.set_path(&["status", "phase"], "Terminating".into());
-            self.store.set_propagation_finalizers(&mut namespace, self.options);
+            self.store.set_propagation_finalizers(&mut namespace, options);
         } else {
-            mark_definition(&mut namespace, &self.cx.now_text());
+            mark_definition(&mut namespace, &cx.now_text());
         }
         Ok(namespace)
     }
