@@ -10,7 +10,7 @@ use apimachinery::value::{Cursor, Value};
 
 use super::core::services::endpoint_ip;
 use crate::registry::strategy::{RequestContext, Strategy};
-use crate::registry::validation::{immutable_text, named, one_of, required_one_of};
+use crate::registry::validation::{given_one_of, immutable_text, named, required_one_of};
 
 /// The strategy of EndpointSlices.
 pub struct EndpointSlices;
@@ -112,12 +112,7 @@ fn ports(list: Cursor<'_>, errs: &mut Errors) {
         if !seen.insert(name.str()) {
             errs.duplicate(name, name.str());
         }
-        let protocol = port.field("protocol");
-        if protocol.exists() {
-            one_of(protocol, &["SCTP", "TCP", "UDP"], errs);
-        } else {
-            errs.required(protocol, "");
-        }
+        given_one_of(port.field("protocol"), &["SCTP", "TCP", "UDP"], errs);
         if port.field("appProtocol").exists() {
             named(port.field("appProtocol"), names::qualified_name, errs);
         }

@@ -10,7 +10,7 @@ use apimachinery::value::{Cursor, Value};
 use crate::registry::internal_json::immutable_struct;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
 use crate::registry::validation::{
-    immutable_text, legacy_ip, metadata_again, named, one_of, port, port_or_name, required_named, shown,
+    given_one_of, immutable_text, legacy_ip, metadata_again, named, one_of, port, port_or_name, required_named, shown,
 };
 
 /// The strategy of IngressClasses.
@@ -214,11 +214,7 @@ fn ingress_class(spec: Cursor<'_>, errs: &mut Errors) {
     }
     typed_reference(parameters, errs);
     let (scope, namespace) = (parameters.field("scope"), parameters.field("namespace"));
-    if scope.exists() {
-        one_of(scope, &["Cluster", "Namespace"], errs)
-    } else {
-        errs.required(scope, "")
-    }
+    given_one_of(scope, &["Cluster", "Namespace"], errs);
     match (scope.str(), namespace.exists()) {
         ("Namespace", false) => errs.required(namespace, "`parameters.scope` is set to 'Namespace'"),
         ("Namespace", true) => named(namespace, names::dns1123_label, errs),

@@ -11,11 +11,11 @@ use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::{Cursor, Value};
 
 use crate::registry::core::persistent_volumes;
-use crate::registry::internal_json::{shown_plain_struct, shown_selector, shown_struct};
+use crate::registry::internal_json::{immutable_spec, shown_selector, shown_struct};
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{
-    immutable, immutable_text, metadata_again, named, none_or_one_of, not_negative, one_of, required, shown,
+    given_one_of, immutable, immutable_text, metadata_again, named, none_or_one_of, not_negative, required, shown,
 };
 
 /// The strategy of CSIDrivers.
@@ -39,12 +39,7 @@ impl Strategy for StorageClasses {
         if !policy.is_empty() {
             none_or_one_of(policy, &["Delete", "Retain"], errs);
         }
-        let mode = obj.field("volumeBindingMode");
-        if mode.exists() {
-            one_of(mode, &["Immediate", "WaitForFirstConsumer"], errs)
-        } else {
-            errs.required(mode, "")
-        }
+        given_one_of(obj.field("volumeBindingMode"), &["Immediate", "WaitForFirstConsumer"], errs);
         topologies(obj.field("allowedTopologies"), errs);
     }
 
@@ -314,11 +309,7 @@ impl Strategy for VolumeAttachments {
 
     fn validate_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         attachment(obj, errs);
-        let spec = obj.field("spec");
-        if spec.value() != old.field("spec").value() {
-            let shown = shown_plain_struct(spec, "io.k8s.api.storage.v1.VolumeAttachmentSpec");
-            errs.invalid(spec, shown, IMMUTABLE);
-        }
+        immutable_spec(obj, old, "io.k8s.api.storage.v1.VolumeAttachmentSpec", errs);
     }
 
     fn validate_status_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {

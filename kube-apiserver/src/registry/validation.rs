@@ -63,6 +63,11 @@ pub fn required_one_of(place: Cursor<'_>, allowed: &[&str], errs: &mut Errors) {
     if place.is_empty() { errs.required(place, "") } else { one_of(place, allowed, errs) }
 }
 
+/// As [`required_one_of`], of a pointer: text that is given is a value even if it is empty.
+pub fn given_one_of(place: Cursor<'_>, allowed: &[&str], errs: &mut Errors) {
+    if place.exists() { one_of(place, allowed, errs) } else { errs.required(place, "") }
+}
+
 /// Complains about a negative number.
 pub fn not_negative(place: Cursor<'_>, errs: &mut Errors) {
     if place.i64() < 0 {

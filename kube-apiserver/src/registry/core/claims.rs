@@ -196,7 +196,7 @@ fn status(status: Cursor<'_>, errs: &mut Errors) {
 }
 
 /// upstream: validateBasicResource
-fn not_negative_value(place: Cursor<'_>, errs: &mut Errors) -> bool {
+pub(super) fn not_negative_value(place: Cursor<'_>, errs: &mut Errors) -> bool {
     let value = quantity_of(place).value();
     if value < 0 {
         errs.invalid(place, value, "must be a valid resource quantity");

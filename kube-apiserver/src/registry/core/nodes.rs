@@ -144,8 +144,7 @@ fn annotations(place: Cursor<'_>, errs: &mut Errors) {
     const TAINTS: &str = "scheduler.alpha.kubernetes.io/taints";
     const AVOID: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
     let parsed = |key: &str| -> Result<Value, String> {
-        super::data::go_json(place.value().get(key).str_or_empty().as_bytes())?;
-        serde_json::from_str(place.value().get(key).str_or_empty()).map_err(|e| e.to_string())
+        super::data::go_json(place.value().get(key).str_or_empty().as_bytes()).map(Value::from)
     };
     if !place.field(TAINTS).is_empty() {
         match parsed(TAINTS) {

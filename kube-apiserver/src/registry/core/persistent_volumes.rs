@@ -9,14 +9,16 @@ use apimachinery::quantity::Quantity;
 use apimachinery::selector::label;
 use apimachinery::value::{Cursor, Value};
 
+use crate::registry::core::claims::not_negative_value;
 use crate::registry::core::pod_spec::mounts::no_backsteps;
 use crate::registry::core::pod_spec::volumes::{self, Check};
 use crate::registry::core::pod_spec::warnings::node_selector_term as term_warnings;
 use crate::registry::core::pod_spec::{Rules, node_selector, quantity_of};
 use crate::registry::internal_json::{difference, shown_struct};
+use crate::registry::storage_group::driver_name;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{
-    NOT_POSITIVE, metadata, named, none_or_named, none_or_one_of, required, required_named, shown,
+    NOT_POSITIVE, in_range, metadata, named, none_or_named, none_or_one_of, required, required_named, shown,
 };
 
 /// The strategy of PersistentVolumes.
@@ -141,10 +143,7 @@ fn iscsi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     } else {
         volumes::iscsi_name(source.field("iqn"), FORMAT, errs);
     }
-    let lun = source.field("lun");
-    if !(0..=255).contains(&lun.i64()) {
-        errs.invalid(lun, lun.i64(), names::inclusive_range_error(0, 255));
-    }
+    in_range(source.field("lun"), 0, 255, errs);
     let (authenticates, secret) =
         (["chapAuthDiscovery", "chapAuthSession"].iter().any(|f| source.field(f).bool()), source.field("secretRef"));
     if authenticates && !secret.exists() {
@@ -161,7 +160,7 @@ fn iscsi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
 
 /// upstream: validateCSIPersistentVolumeSource
 fn csi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
-    volumes::csi_driver(source.field("driver"), errs);
+    driver_name(source.field("driver"), source.field("driver").str(), errs);
     required(source.field("volumeHandle"), errs);
     let references =
         ["controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"];
@@ -246,10 +245,8 @@ fn capacity(list: Cursor<'_>, errs: &mut Errors) {
         errs.not_supported(list, shown(list.value()), ["storage"]);
     }
     for (_, place) in list.map() {
+        not_negative_value(place, errs);
         let quantity = quantity_of(place);
-        if quantity.value() < 0 {
-            errs.invalid(place, quantity.value(), "must be a valid resource quantity");
-        }
         if quantity <= Quantity::default() {
             errs.invalid(place, quantity.to_string(), NOT_POSITIVE);
         }

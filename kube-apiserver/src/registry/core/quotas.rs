@@ -7,7 +7,7 @@ use apimachinery::field::{BadValue, Errors};
 use apimachinery::object_meta::IMMUTABLE;
 use apimachinery::value::Cursor;
 
-use crate::registry::core::pod_spec::{quantity_of, quantity_value, resource_name};
+use crate::registry::core::pod_spec::{is_standard, quantity_of, quantity_value, resource_name};
 use crate::registry::internal_json::shown_struct;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::shown;
@@ -53,36 +53,15 @@ impl Strategy for ResourceQuotas {
     }
 }
 
-/// What quotas can be about besides objects that are counted and extended resources.
-fn is_standard(name: &str) -> bool {
-    const NAMES: [&str; 19] = [
-        "cpu",
-        "memory",
-        "ephemeral-storage",
-        "requests.cpu",
-        "requests.memory",
-        "requests.storage",
-        "requests.ephemeral-storage",
-        "limits.cpu",
-        "limits.memory",
-        "limits.ephemeral-storage",
-        "pods",
-        "resourcequotas",
-        "services",
-        "replicationcontrollers",
-        "secrets",
-        "persistentvolumeclaims",
-        "configmaps",
-        "services.nodeports",
-        "services.loadbalancers",
-    ];
-    NAMES.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")
+/// What quotas can be about besides objects that are counted and extended resources: of storage only what is requested.
+fn is_for_quota(name: &str) -> bool {
+    is_standard(name) && name != "storage"
 }
 
 fn amounts(list: Cursor<'_>, errs: &mut Errors) {
     for (name, place) in list.map() {
         resource_name(place, name, errs);
-        if !name.contains('/') && !is_standard(name) {
+        if !name.contains('/') && !is_for_quota(name) {
             errs.invalid(place, name, "must be a standard resource for quota");
         }
         quantity_value(place, name, &quantity_of(place), errs);
@@ -120,7 +99,7 @@ fn fits(scope: &str, resource: &str) -> bool {
 
 /// How many of the resources a scope says nothing about.
 fn misfits(spec: Cursor<'_>, scope: &str) -> usize {
-    spec.field("hard").map().filter(|(name, _)| is_standard(name) && !fits(scope, name)).count()
+    spec.field("hard").map().filter(|(name, _)| is_for_quota(name) && !fits(scope, name)).count()
 }
 
 fn conflicts(used: &BTreeSet<&str>) -> usize {

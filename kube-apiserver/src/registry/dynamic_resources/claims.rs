@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use apimachinery::field::Errors;
 use apimachinery::names;
-use apimachinery::object_meta::{self, IMMUTABLE};
+use apimachinery::object_meta;
 use apimachinery::selector::label::{validate_label_name, validate_labels};
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::registry::core::pod_spec::is_extended;
 use crate::registry::expressions::{Wanted, mistake};
-use crate::registry::internal_json::shown_plain_struct;
+use crate::registry::internal_json::immutable_spec;
 use crate::registry::strategy::{Hooks, RequestContext, Strategy};
 use crate::registry::validation::{metadata_again, named, one_of, required_named, required_one_of};
 use crate::state::AppState;
@@ -53,13 +53,6 @@ impl Strategy for Claims {
 
     fn hooks(&self) -> Option<&dyn Hooks> {
         Some(&AdminAccess)
-    }
-}
-
-fn immutable_spec(obj: Cursor<'_>, old: Cursor<'_>, type_name: &str, errs: &mut Errors) {
-    let spec = obj.field("spec");
-    if spec.value() != old.field("spec").value() {
-        errs.invalid(spec, shown_plain_struct(spec, type_name), IMMUTABLE);
     }
 }
 

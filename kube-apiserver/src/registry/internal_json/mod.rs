@@ -50,6 +50,14 @@ pub fn immutable_struct(new: Cursor<'_>, old: Cursor<'_>, type_name: &str, errs:
     }
 }
 
+/// Complains about a change of the spec, which is no pointer.
+pub fn immutable_spec(obj: Cursor<'_>, old: Cursor<'_>, type_name: &str, errs: &mut Errors) {
+    let spec = obj.field("spec");
+    if spec.value() != old.field("spec").value() {
+        errs.invalid(spec, shown_plain_struct(spec, type_name), apimachinery::object_meta::IMMUTABLE);
+    }
+}
+
 /// A label selector, whose fields messages show in the order of their declaration.
 pub fn shown_selector(place: Cursor<'_>) -> BadValue {
     shown_struct(place, LABEL_SELECTOR)

@@ -33,7 +33,7 @@ pub use annotations::{changes as annotation_changes, pod as pod_annotations};
 pub use claim_template::{ClaimRules, claim_spec};
 pub use projected::signer_name;
 pub use resources::{
-    container_resource_name, container_resources, is_extended, quantity_of, quantity_value, resource_name,
+    container_resource_name, container_resources, is_extended, is_standard, quantity_of, quantity_value, resource_name,
 };
 pub use tolerations::{kept_tolerations, tolerations};
 

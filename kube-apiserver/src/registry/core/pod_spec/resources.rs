@@ -42,11 +42,16 @@ const STANDARD: [&str; 20] = [
     "services.loadbalancers",
 ];
 
+/// True if a name without a domain is known.
+/// upstream: IsStandardResourceName
+pub fn is_standard(name: &str) -> bool {
+    STANDARD.contains(&name) || is_huge_page(name) || name.starts_with("requests.hugepages-")
+}
+
 /// upstream: validateResourceName
 pub fn resource_name(place: Cursor<'_>, name: &str, errs: &mut Errors) -> bool {
     let wrong = names::qualified_name(name);
-    let known =
-        name.contains('/') || STANDARD.contains(&name) || is_huge_page(name) || name.starts_with("requests.hugepages-");
+    let known = name.contains('/') || is_standard(name);
     if !wrong.is_empty() {
         errs.invalid_each(place, name, wrong);
         return false;

@@ -10,8 +10,9 @@ use regex::Regex;
 
 use super::mounts::{descending, no_backsteps, not_reserved};
 use super::{Rules, claim_template, env, projected, quantity_of, required_all};
+use crate::registry::storage_group::driver_name;
 use crate::registry::validation::{
-    named, none_or_named, none_or_one_of, one_of, required, required_named, required_one_of, shown,
+    in_range, named, none_or_named, none_or_one_of, one_of, required, required_named, required_one_of, shown,
 };
 
 /// Message about file modes.
@@ -219,10 +220,7 @@ fn iscsi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     } else {
         iscsi_name(iqn, ISCSI_KINDS, errs);
     }
-    let lun = source.field("lun");
-    if !(0..=255).contains(&lun.i64()) {
-        errs.invalid(lun, lun.i64(), names::inclusive_range_error(0, 255));
-    }
+    in_range(source.field("lun"), 0, 255, errs);
     let authenticates = ["chapAuthDiscovery", "chapAuthSession"].iter().any(|field| source.field(field).bool());
     if authenticates && !source.field("secretRef").exists() {
         errs.required(source.field("secretRef"), "");
@@ -325,8 +323,8 @@ pub fn fibre_channel(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     }
     if !lun.exists() {
         errs.required(lun, "lun is required if targetWWNs is specified");
-    } else if !(0..=255).contains(&lun.i64()) {
-        errs.invalid(lun, lun.i64(), names::inclusive_range_error(0, 255));
+    } else {
+        in_range(lun, 0, 255, errs);
     }
 }
 
@@ -360,20 +358,9 @@ pub fn azure_disk(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
     }
 }
 
-/// upstream: ValidateCSIDriverName
-pub fn csi_driver(driver: Cursor<'_>, errs: &mut Errors) {
-    if driver.is_empty() {
-        return errs.required(driver, "");
-    }
-    if driver.str().len() > 63 {
-        errs.too_long(driver, 63);
-    }
-    errs.invalid_each(driver, driver.str(), names::dns1123_subdomain(&driver.str().to_lowercase()));
-}
-
 /// upstream: validateCSIVolumeSource
 fn csi(source: Cursor<'_>, _rules: Rules, errs: &mut Errors) {
-    csi_driver(source.field("driver"), errs);
+    driver_name(source.field("driver"), source.field("driver").str(), errs);
     let secret = source.field("nodePublishSecretRef");
     if secret.exists() {
         let name = secret.field("name");
