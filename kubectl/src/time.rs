@@ -36,3 +36,12 @@ pub fn rfc1123z(time: &str) -> String {
     let zoned = then.to_zoned(jiff::tz::TimeZone::system());
     zoned.strftime("%a, %d %b %Y %H:%M:%S %z").to_string()
 }
+
+/// Go's own text of a time, in the local time zone.
+pub fn go_time(time: &str) -> String {
+    let Ok(then) = time.parse::<Timestamp>() else {
+        return time.to_owned();
+    };
+    let zoned = then.to_zoned(jiff::tz::TimeZone::system());
+    zoned.strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+}

@@ -129,7 +129,7 @@ async fn text(inv: &Invocation, info: &Info, show_events: bool) -> anyhow::Resul
     if show_events {
         subject.events = Some(events(&rest, &subject.object).await);
     }
-    Ok(describe(&subject))
+    describe(&subject).map_err(anyhow::Error::msg)
 }
 
 /// Fetches what the description of a kind needs.
@@ -153,6 +153,9 @@ async fn related(rest: &Rest, info: &Info, subject: &mut Subject) -> anyhow::Res
             let selector: Vec<String> = pairs.map(|(k, v)| format!("{k}={}", v.str_or_empty())).collect();
             let path = format!("/api/v1/namespaces/{namespace}/pods");
             subject.pods = list(rest, &path, &selector.join(","), "").await?;
+        }
+        ("", "PersistentVolumeClaim") => {
+            subject.pods = list(rest, &format!("/api/v1/namespaces/{namespace}/pods"), "", "").await?;
         }
         ("", "Service") => {
             let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");

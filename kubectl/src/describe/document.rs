@@ -11,23 +11,47 @@ pub(super) struct Document {
     writer: TabWriter,
     pending: String,
     done: String,
+    /// Levels that come before those of every text written.
+    nested: usize,
 }
 
 impl Default for Document {
     fn default() -> Self {
-        Self { writer: TabWriter::describe(), pending: String::new(), done: String::new() }
+        Self { writer: TabWriter::describe(), pending: String::new(), done: String::new(), nested: 0 }
     }
 }
 
-const LONGEST_ANNOTATION: usize = 140;
+pub(super) const LONGEST_ANNOTATION: usize = 140;
 
 impl Document {
     /// Appends text after two spaces for each level.
     pub(super) fn write(&mut self, level: usize, text: &str) {
-        for _ in 0..level {
+        for _ in 0..self.nested + level {
             self.pending.push_str("  ");
         }
         self.pending.push_str(text);
+    }
+
+    /// What `write` appends, deeper by some levels. As upstream, each single text is indented, also within a line.
+    pub(super) fn nest(&mut self, levels: usize, write: impl FnOnce(&mut Self)) {
+        self.nested += levels;
+        write(self);
+        self.nested -= levels;
+    }
+
+    /// Ends a title with its values: one below the other, or `<none>`.
+    pub(super) fn values(&mut self, level: usize, values: impl IntoIterator<Item = String>) {
+        let mut first = true;
+        for value in values {
+            if !std::mem::take(&mut first) {
+                self.write(level, "");
+                self.write(level, "\t");
+            }
+            self.write(level, &format!("{value}\n"));
+        }
+        if first {
+            self.write(0, "<none>\n");
+        }
     }
 
     /// Appends a line of a name and a value.
@@ -71,13 +95,7 @@ impl Document {
     /// One `key=value` per line.
     pub(super) fn labels(&mut self, title: &str, labels: &Value) {
         self.write(0, &format!("{title}:\t"));
-        if labels.is_zero() {
-            self.write(0, "<none>\n");
-        }
-        for (i, (key, value)) in labels.entries().enumerate() {
-            let indent = if i == 0 { "" } else { "\t" };
-            self.write(0, &format!("{indent}{key}={}\n", value.str_or_empty()));
-        }
+        self.values(0, labels.entries().map(|(key, value)| format!("{key}={}", value.str_or_empty())));
     }
 
     /// One annotation per line, long ones cut.
@@ -92,13 +110,15 @@ impl Document {
             self.write(0, "<none>\n");
         }
         for (i, (key, value)) in shown.into_iter().enumerate() {
-            let indent = if i == 0 { "" } else { "\t" };
+            if i > 0 {
+                self.write(0, "\t");
+            }
             let value = value.strip_suffix('\n').unwrap_or(value);
             if value.len() + key.len() + 2 <= LONGEST_ANNOTATION && !value.contains('\n') {
-                self.write(0, &format!("{indent}{key}: {value}\n"));
+                self.write(0, &format!("{key}: {value}\n"));
                 continue;
             }
-            self.write(0, &format!("{indent}{key}:\n"));
+            self.write(0, &format!("{key}:\n"));
             for line in value.split('\n') {
                 self.write(0, &format!("\t  {}\n", shorten(line, LONGEST_ANNOTATION - 2)));
             }
@@ -212,4 +232,40 @@ pub(super) fn selector(selector: &Value) -> String {
         Ok(parsed) => parsed.to_string(),
         Err(_) => sprint(selector),
     }
+}
+
+/// A label selector as text, `<none>` for one that selects everything.
+pub(super) fn format_selector(value: &Value) -> String {
+    let text = selector(value);
+    if text.is_empty() { "<none>".to_owned() } else { text }
+}
+
+/// The terms of a node or topology selector: numbered, one requirement below the other.
+pub(super) fn selector_terms(terms: &Value, requirements: &str, level: usize, doc: &mut Document) {
+    if terms.items().is_empty() {
+        doc.write(0, "<none>\n");
+        return;
+    }
+    doc.write(0, "\n");
+    for (index, term) in terms.items().iter().enumerate() {
+        doc.write(level, &format!("Term {index}:\t"));
+        let requirements = term.get(requirements).items();
+        if requirements.is_empty() {
+            doc.write(0, "<none>\n");
+        }
+        for (index, requirement) in requirements.iter().enumerate() {
+            if index > 0 {
+                doc.write(level, "\t");
+            }
+            doc.write(0, &format!("{}\n", requirement_text(requirement)));
+        }
+    }
+}
+
+/// `key in [a, b]`.
+fn requirement_text(requirement: &Value) -> String {
+    let operator = requirement.get("operator").as_str().unwrap_or("In").to_lowercase();
+    let text = format!("{} {operator}", requirement.get("key").str_or_empty());
+    let values: Vec<&str> = requirement.get("values").items().iter().map(Value::str_or_empty).collect();
+    if values.is_empty() { text } else { format!("{text} [{}]", values.join(", ")) }
 }

@@ -1,10 +1,12 @@
 //! Objects as `kubectl describe` shows them. Pure: from objects and what belongs to them to text.
 //! Corresponds to kubectl/pkg/describe/describe.go.
 
+mod certificate;
 mod containers;
 mod document;
 mod generic;
 mod network;
+mod network_policy;
 mod node;
 mod pod;
 mod pod_resources;
@@ -12,6 +14,7 @@ mod policy;
 pub(crate) mod rbac;
 mod service;
 mod simple;
+mod storage;
 mod volumes;
 mod workloads;
 
@@ -47,7 +50,10 @@ pub struct Subject {
 }
 
 /// The text for an object.
-pub fn describe(subject: &Subject) -> String {
+///
+/// # Errors
+/// When what the object holds cannot be read: the certificate request of one.
+pub fn describe(subject: &Subject) -> Result<String, String> {
     let mut doc = Document::default();
     let object = &subject.object;
     let (group, kind) = crate::resource::group_kind_of(object);
@@ -59,6 +65,10 @@ pub fn describe(subject: &Subject) -> String {
         ("", "ConfigMap") => simple::config_map(object, &mut doc),
         ("", "Secret") => simple::secret(object, &mut doc),
         ("", "ServiceAccount") => simple::service_account(object, &mut doc),
+        ("", "LimitRange") => simple::limit_range(object, &mut doc),
+        ("", "PersistentVolume") => storage::volume(object, &mut doc),
+        ("", "PersistentVolumeClaim") => storage::claim(subject, &mut doc),
+        ("", "Endpoints") => network::endpoint_subsets(object, &mut doc),
         ("", "ResourceQuota") => simple::quota(object, &mut doc),
         ("apps", "Deployment") => workloads::deployment(subject, &mut doc),
         ("apps", "ReplicaSet") | ("", "ReplicationController") => workloads::replica_set(subject, &mut doc),
@@ -66,6 +76,14 @@ pub fn describe(subject: &Subject) -> String {
         ("apps", "StatefulSet") => workloads::stateful_set(subject, &mut doc),
         ("batch", "CronJob") => workloads::cron_job(object, &mut doc),
         ("networking.k8s.io", "Ingress") => network::ingress(subject, &mut doc),
+        ("networking.k8s.io", "IngressClass") => network::ingress_class(object, &mut doc),
+        ("networking.k8s.io", "ServiceCIDR") => network::service_cidr(object, &mut doc),
+        ("networking.k8s.io", "IPAddress") => network::ip_address(object, &mut doc),
+        ("networking.k8s.io", "NetworkPolicy") => network_policy::policy(object, &mut doc),
+        ("storage.k8s.io", "StorageClass") => storage::class_of_storage(object, &mut doc),
+        ("storage.k8s.io", "CSINode") => storage::node_drivers(object, &mut doc),
+        ("storage.k8s.io", "VolumeAttributesClass") => storage::attributes_class(object, &mut doc),
+        ("certificates.k8s.io", "CertificateSigningRequest") => certificate::request(object, &mut doc)?,
         ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(object, &mut doc),
         ("policy", "PodDisruptionBudget") => policy::disruption_budget(object, &mut doc),
         ("scheduling.k8s.io", "PriorityClass") => policy::priority_class(object, &mut doc),
@@ -78,7 +96,7 @@ pub fn describe(subject: &Subject) -> String {
     if with_events && let Some(events) = &subject.events {
         doc.events(events);
     }
-    doc.finish()
+    Ok(doc.finish())
 }
 
 /// A pod template, with tabs not yet aligned.

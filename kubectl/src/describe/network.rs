@@ -1,10 +1,11 @@
-//! Ingresses and endpoint slices.
+//! Ingresses and their classes, endpoints, endpoint slices, service addresses.
 
 use std::collections::BTreeSet;
 
 use apimachinery::value::Value;
 
 use super::Subject;
+use super::containers::time_or_zero;
 use super::document::Document;
 use super::service::endpoints;
 use crate::printers::sprint;
@@ -126,6 +127,92 @@ pub(super) fn endpoint_slice(object: &Value, doc: &mut Document) -> bool {
         }
         doc.field(2, "NodeName", &shown(endpoint.get("nodeName")));
         doc.field(2, "Zone", &shown(endpoint.get("zone")));
+    }
+    true
+}
+
+pub(super) fn endpoint_subsets(object: &Value, doc: &mut Document) -> bool {
+    doc.head(object, true);
+    doc.labels_and_annotations(object);
+    doc.write(0, "Subsets:\n");
+    for subset in object.get("subsets").items() {
+        for (title, key) in [("Addresses", "addresses"), ("NotReadyAddresses", "notReadyAddresses")] {
+            let addresses: Vec<&str> = subset.get(key).items().iter().map(|a| a.get("ip").str_or_empty()).collect();
+            let addresses = addresses.join(",");
+            doc.field(1, title, if addresses.is_empty() { "<none>" } else { &addresses });
+        }
+        let ports = subset.get("ports").items();
+        if !ports.is_empty() {
+            doc.write(1, "Ports:\n");
+            doc.write(2, "Name\tPort\tProtocol\n");
+            doc.write(2, "----\t----\t--------\n");
+        }
+        for port in ports {
+            let (name, number) = (text_or(port.get("name"), "<unset>"), sprint(port.get("port")));
+            doc.write(2, &format!("{name}\t{number}\t{}\n", port.get("protocol").str_or_empty()));
+        }
+        doc.write(0, "\n");
+    }
+    true
+}
+
+pub(super) fn ingress_class(object: &Value, doc: &mut Document) -> bool {
+    let spec = object.get("spec");
+    doc.head(object, false);
+    doc.labels_and_annotations(object);
+    doc.field(0, "Controller", spec.get("controller").str_or_empty());
+    let parameters = spec.get("parameters");
+    if !parameters.is_null() {
+        doc.write(0, "Parameters:\n");
+        if parameters.has("apiGroup") {
+            doc.field(1, "APIGroup", parameters.get("apiGroup").str_or_empty());
+        }
+        doc.field(1, "Kind", parameters.get("kind").str_or_empty());
+        doc.field(1, "Name", parameters.get("name").str_or_empty());
+    }
+    true
+}
+
+pub(super) fn service_cidr(object: &Value, doc: &mut Document) -> bool {
+    doc.head(object, false);
+    doc.labels_and_annotations(object);
+    let ranges: Vec<&str> = object.path(&["spec", "cidrs"]).items().iter().map(Value::str_or_empty).collect();
+    doc.field(0, "CIDRs", &ranges.join(", "));
+    let conditions = object.path(&["status", "conditions"]).items();
+    if !conditions.is_empty() {
+        doc.write(0, "Status:\n");
+    }
+    timed_conditions(conditions, doc);
+    true
+}
+
+/// Conditions with the time of their last change, if there are any.
+pub(super) fn timed_conditions(conditions: &[Value], doc: &mut Document) {
+    if conditions.is_empty() {
+        return;
+    }
+    doc.write(0, "Conditions:\n");
+    doc.write(1, "Type\tStatus\tLastTransitionTime\tReason\tMessage\n");
+    doc.write(1, "----\t------\t------------------\t------\t-------\n");
+    for condition in conditions {
+        let text = |key: &str| condition.get(key).str_or_empty();
+        let time = time_or_zero(condition.get("lastTransitionTime"));
+        let (kind, status, reason, message) = (text("type"), text("status"), text("reason"), text("message"));
+        doc.write(1, &format!("{kind}\t{status}\t{time}\t{reason}\t{message}\n"));
+    }
+}
+
+pub(super) fn ip_address(object: &Value, doc: &mut Document) -> bool {
+    doc.head(object, false);
+    doc.labels_and_annotations(object);
+    let parent = object.path(&["spec", "parentRef"]);
+    if !parent.is_null() {
+        doc.write(0, "Parent Reference:\n");
+        for (title, key) in
+            [("Group", "group"), ("Resource", "resource"), ("Namespace", "namespace"), ("Name", "name")]
+        {
+            doc.field(1, title, parent.get(key).str_or_empty());
+        }
     }
     true
 }

@@ -2,7 +2,7 @@
 
 use apimachinery::value::Value;
 
-use super::document::{Document, number, selector};
+use super::document::{Document, format_selector, number};
 use crate::printers::{format_labels, sprint};
 use crate::time::rfc1123z;
 
@@ -26,11 +26,6 @@ pub(super) fn disruption_budget(object: &Value, doc: &mut Document) -> bool {
         doc.field(2, title, &number(status, &[field]).to_string());
     }
     true
-}
-
-fn format_selector(value: &Value) -> String {
-    let text = selector(value);
-    if text.is_empty() { "<none>".to_owned() } else { text }
 }
 
 pub(super) fn priority_class(object: &Value, doc: &mut Document) -> bool {

@@ -1,10 +1,11 @@
-//! Namespaces, config maps, secrets, service accounts, quotas.
+//! Namespaces, config maps, secrets, service accounts, quotas, limit ranges.
 
 use apimachinery::value::Value;
 use base64::Engine as _;
 
 use super::Subject;
 use super::document::Document;
+use super::network::timed_conditions;
 use crate::printers::sprint;
 
 fn decoded(data: &Value) -> Vec<u8> {
@@ -64,20 +65,7 @@ pub(super) fn namespace(subject: &Subject, doc: &mut Document) -> bool {
     doc.head(object, false);
     doc.labels_and_annotations(object);
     doc.field(0, "Status", object.path(&["status", "phase"]).str_or_empty());
-    let conditions = object.path(&["status", "conditions"]).items();
-    if !conditions.is_empty() {
-        doc.write(0, "Conditions:\n");
-        doc.write(1, "Type\tStatus\tLastTransitionTime\tReason\tMessage\n");
-        doc.write(1, "----\t------\t------------------\t------\t-------\n");
-        for condition in conditions {
-            let text = |key: &str| condition.get(key).str_or_empty();
-            let time = super::containers::time_or_zero(condition.get("lastTransitionTime"));
-            doc.write(
-                1,
-                &format!("{}\t{}\t{time}\t{}\t{}\n", text("type"), text("status"), text("reason"), text("message")),
-            );
-        }
-    }
+    timed_conditions(object.path(&["status", "conditions"]).items(), doc);
     if let Some(quotas) = &subject.quotas {
         doc.write(0, "\n");
         self::quotas(quotas, doc);
@@ -156,25 +144,40 @@ fn limit_ranges(ranges: &[Value], doc: &mut Document) {
         doc.write(0, "No LimitRange resource.\n");
         return;
     }
-    doc.write(
-        0,
-        "Resource Limits\n Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio\n",
-    );
-    doc.write(0, " ----\t--------\t---\t---\t---------------\t-------------\t-----------------------\n");
-    const FIELDS: [&str; 5] = ["min", "max", "defaultRequest", "default", "maxLimitRequestRatio"];
+    doc.write(0, "Resource Limits\n");
+    limit_titles(" ", doc);
     for range in ranges {
-        for item in range.path(&["spec", "limits"]).items() {
-            let mut names: Vec<&str> = FIELDS.iter().flat_map(|f| item.get(f).entries().map(|(k, _)| k)).collect();
-            names.sort_unstable();
-            names.dedup();
-            for name in names {
-                let cell = |field: &str| match item.path(&[field, name]) {
-                    Value::Null => "-".to_owned(),
-                    value => sprint(value),
-                };
-                let cells: Vec<String> = FIELDS.iter().map(|f| cell(f)).collect();
-                doc.write(0, &format!(" {}\t{name}\t{}\n", item.get("type").str_or_empty(), cells.join("\t")));
-            }
+        limits(range, " ", doc);
+    }
+}
+
+pub(super) fn limit_range(object: &Value, doc: &mut Document) -> bool {
+    doc.head(object, true);
+    limit_titles("", doc);
+    limits(object, "", doc);
+    false
+}
+
+fn limit_titles(indent: &str, doc: &mut Document) {
+    let titles = "Type\tResource\tMin\tMax\tDefault Request\tDefault Limit\tMax Limit/Request Ratio\n";
+    let rulers = "----\t--------\t---\t---\t---------------\t-------------\t-----------------------\n";
+    doc.write(0, &format!("{indent}{titles}"));
+    doc.write(0, &format!("{indent}{rulers}"));
+}
+
+fn limits(range: &Value, indent: &str, doc: &mut Document) {
+    const FIELDS: [&str; 5] = ["min", "max", "defaultRequest", "default", "maxLimitRequestRatio"];
+    for item in range.path(&["spec", "limits"]).items() {
+        let mut names: Vec<&str> = FIELDS.iter().flat_map(|f| item.get(f).entries().map(|(k, _)| k)).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let cell = |field: &str| match item.path(&[field, name]) {
+                Value::Null => "-".to_owned(),
+                value => sprint(value),
+            };
+            let cells: Vec<String> = FIELDS.iter().map(|f| cell(f)).collect();
+            doc.write(0, &format!("{indent}{}\t{name}\t{}\n", item.get("type").str_or_empty(), cells.join("\t")));
         }
     }
 }
