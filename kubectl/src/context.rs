@@ -8,8 +8,10 @@ use std::rc::Rc;
 
 use crate::cli::FlagSet;
 use crate::cli::duration::GoDuration;
+use crate::cli::quote::quote;
 use crate::client::{Discovery, Mapper, Rest};
 use crate::config::{AuthInfo, Cluster, ConfigAccess, KubeConfig, Overrides};
+use crate::failure::Failure;
 
 /// Shared by everything a command does.
 pub struct Context {
@@ -165,6 +167,24 @@ impl Context {
 
     /// The mapping of names to resources.
     pub async fn mapper(&self) -> anyhow::Result<Rc<Mapper>> {
+        self.mapper_within(1).await
+    }
+
+    /// As [`Self::mapper`], where upstream asks so many times and logs each failure.
+    pub async fn mapper_within(&self, tries: usize) -> anyhow::Result<Rc<Mapper>> {
+        let mapper = self.discovered().await;
+        if let Err(error) = &mapper
+            && matches!(error.downcast_ref::<Failure>(), Some(Failure::Connection { .. }))
+        {
+            let text = quote(&format!("couldn't get current server API group list: {error}"));
+            for _ in 0..tries {
+                crate::klog::error("memcache.go:265", &format!("\"Unhandled Error\" err={text}"));
+            }
+        }
+        mapper
+    }
+
+    async fn discovered(&self) -> anyhow::Result<Rc<Mapper>> {
         let make = || async {
             let rest = self.rest().await?;
             Ok(Rc::new(Mapper::new(Discovery::fetch(&rest).await?)))

@@ -270,7 +270,7 @@ fn invalid_text(status: &ApiStatus) -> String {
         return text;
     }
     if !status.kind.is_empty() || !status.name.is_empty() {
-        text = format!("The {} {} is invalid", quote(&status.kind), quote(&status.name));
+        text = format!("The {} {} is invalid", status.kind, quote(&status.name));
     } else if !status.message.is_empty() && status.causes.is_empty() {
         text.push_str(&format!(": {}", status.message));
     }
@@ -295,7 +295,7 @@ fn invalid_text(status: &ApiStatus) -> String {
 }
 
 fn no_resource_text(resource: &str, group: &str, version: &str) -> String {
-    let mut text = format!("error: the server doesn't have a resource type {}", quote(resource));
+    let mut text = format!("the server doesn't have a resource type {}", quote(resource));
     match (group.is_empty(), version.is_empty()) {
         (true, true) => {}
         (false, true) => text.push_str(&format!(" in group {}", quote(group))),

@@ -20,6 +20,7 @@ pub mod printers;
 pub mod resource;
 mod run;
 mod schema_text;
+mod schema_text_v2;
 pub mod streaming;
 pub mod time;
 

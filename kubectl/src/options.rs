@@ -83,7 +83,10 @@ impl DryRun {
             "client" => Ok(Self::Client),
             "server" => Ok(Self::Server),
             "unchanged" => {
-                crate::klog::warning("--dry-run is deprecated and can be replaced with --dry-run=client.");
+                crate::klog::warning(
+                    "helpers.go:719",
+                    "--dry-run is deprecated and can be replaced with --dry-run=client.",
+                );
                 Ok(Self::Client)
             }
             _ => {
@@ -91,9 +94,12 @@ impl DryRun {
                     anyhow::bail!("Invalid dry-run value ({text}). Must be \"none\", \"server\", or \"client\".");
                 };
                 let better = if on { "client" } else { "none" };
-                crate::klog::warning(&format!(
-                    "--dry-run={text} is deprecated (boolean value) and can be replaced with --dry-run={better}."
-                ));
+                crate::klog::warning(
+                    if on { "helpers.go:733" } else { "helpers.go:736" },
+                    &format!(
+                        "--dry-run={text} is deprecated (boolean value) and can be replaced with --dry-run={better}."
+                    ),
+                );
                 Ok(if on { Self::Client } else { Self::None })
             }
         }

@@ -3,6 +3,8 @@
 use apimachinery::time::human_duration;
 use jiff::Timestamp;
 
+use crate::cli::quote::quote;
+
 /// Now.
 pub fn now() -> Timestamp {
     Timestamp::now()
@@ -44,4 +46,31 @@ pub fn go_time(time: &str) -> String {
     };
     let zoned = then.to_zoned(jiff::tz::TimeZone::system());
     zoned.strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+}
+
+/// Whether a text is an RFC 3339 time; Go's text of why not.
+pub fn check_rfc3339(text: &str) -> Result<(), String> {
+    const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
+    let mut rest = text;
+    for element in ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"] {
+        let digits = element.starts_with(|c: char| c.is_ascii_digit());
+        let fits = rest.get(..element.len()).is_some_and(|part| match digits {
+            true => part.bytes().all(|b| b.is_ascii_digit()),
+            false => part == element,
+        });
+        if !fits {
+            return Err(format!(
+                "parsing time {0} as \"{LAYOUT}\": cannot parse {1} as \"{element}\"",
+                quote(text),
+                quote(rest)
+            ));
+        }
+        rest = &rest[element.len()..];
+    }
+    match text.parse::<Timestamp>() {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            Err(format!("parsing time {0} as \"{LAYOUT}\": cannot parse {1} as \"Z07:00\"", quote(text), quote(rest)))
+        }
+    }
 }

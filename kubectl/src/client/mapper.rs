@@ -143,9 +143,10 @@ impl Mapper {
         if let Some(found) = self.all().find(|c| exact(c) && named(c) && fits(c)) {
             return Some(found.mapping());
         }
+        // A short name stands for the resource of its group in the preferred version: upstream drops the one asked for.
         let short = |c: &Candidate<'_>| c.resource.short_names.contains(&word);
         self.all()
-            .find(|c| exact(c) && short(c) && fits(c))
+            .find(|c| exact(c) && short(c))
             .or_else(|| self.all().find(|c| prefix(c) && (named(c) || short(c)) && fits(c)))
             .map(|c| c.mapping())
     }

@@ -153,6 +153,11 @@ impl Rest {
         &self.server
     }
 
+    /// How long a request may take, `--request-timeout`.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     /// The client underneath, for upgrades.
     pub fn raw(&self) -> &kube::Client {
         &self.client

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::{Request, Rest};
-use crate::failure::{ApiStatus, Failure};
+use crate::failure::ApiStatus;
 
 /// An open connection and the sub-protocol that the server chose.
 pub struct WebSocket {
@@ -20,6 +20,23 @@ pub struct WebSocket {
     pub stream: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
     /// As `v5.channel.k8s.io`.
     pub protocol: String,
+}
+
+/// An answer that is no upgrade.
+struct Refusal {
+    status: http::StatusCode,
+    text: String,
+}
+
+async fn refusal(response: http::Response<Body>) -> Refusal {
+    let status = response.status();
+    let body = response.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+    let told = crate::codec::decode_json(&body).ok().and_then(|value| ApiStatus::from_value(&value));
+    let text = match told {
+        Some(told) => told.message,
+        None => String::from_utf8_lossy(&body).trim().to_owned(),
+    };
+    Refusal { status, text: if text.is_empty() { status.to_string() } else { text } }
 }
 
 /// Sends `request` as an upgrade offering `protocols`, best first.
@@ -34,15 +51,16 @@ pub async fn open_websocket(rest: &Rest, request: &Request, protocols: &[&str]) 
         .body(Body::empty())?;
     let response = rest.raw().send(upgrade).await?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-        let code = response.status();
-        let body = response.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
-        if let Ok(value) = crate::codec::decode_json(&body)
-            && let Some(status) = ApiStatus::from_value(&value)
-        {
-            return Err(Failure::Status(Box::new(status)).into());
-        }
-        let text = String::from_utf8_lossy(&body).trim().to_owned();
-        anyhow::bail!("unable to upgrade connection: {}", if text.is_empty() { code.to_string() } else { text });
+        let refused = refusal(response).await;
+        // Upstream then asks by the older protocol's method, and tells what that is answered.
+        let asked_again = match refused.status {
+            http::StatusCode::FORBIDDEN => {
+                let again = http::Request::post(request.uri()).body(Body::empty())?;
+                refusal(rest.raw().send(again).await?).await
+            }
+            _ => refused,
+        };
+        anyhow::bail!("unable to upgrade connection: {}", asked_again.text);
     }
     let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(http::HeaderValue::as_bytes);
     if accepted != Some(derive_accept_key(key.as_bytes()).as_bytes()) {

@@ -55,8 +55,8 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         return Err(inv.usage_error(format!("unexpected arguments: [{}]", inv.args.join(" "))));
     }
     anyhow::ensure!(
-        matches!(output, "" | "wide" | "name" | "json" | "yaml"),
-        "unable to match a printer suitable for the output format \"{output}\", allowed formats are: json,name,wide,yaml"
+        matches!(output, "" | "wide" | "name" | "json" | "yaml" | "kyaml"),
+        "unable to match a printer suitable for the output format \"{output}\", allowed formats are: json,kyaml,name,wide,yaml"
     );
     let sort = inv.flags.str("sort-by");
     anyhow::ensure!(matches!(sort, "" | "name" | "kind"), "--sort-by accepts only name or kind");
@@ -121,9 +121,10 @@ fn render(rows: &[Row], output: &str, no_headers: bool) -> String {
         }
         "json" => {
             let list = list(rows);
-            crate::printers::indent4(&crate::codec::encode_json(&list))
+            crate::printers::indent4(&crate::printers::typed_json(&list))
         }
         "yaml" => crate::codec::encode_yaml(&list(rows)),
+        "kyaml" => crate::printers::kyaml(&list(rows)),
         _ => table(rows, output == "wide", no_headers),
     }
 }

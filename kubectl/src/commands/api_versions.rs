@@ -15,7 +15,8 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     if !inv.args.is_empty() {
         return Err(inv.usage_error(format!("unexpected arguments: [{}]", inv.args.join(" "))));
     }
-    let mapper = inv.ctx.mapper().await?;
+    let mapper = inv.ctx.mapper().await;
+    let mapper = mapper.map_err(|e| anyhow::anyhow!("couldn't get available api versions from server: {e}"))?;
     let mut versions: Vec<String> = Vec::new();
     for group in &mapper.discovery().groups {
         for version in &group.versions {

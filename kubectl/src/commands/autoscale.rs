@@ -46,13 +46,9 @@ fn flags(flags: &mut FlagSet) {
 
 /// The target of one resource's metric.
 fn target(text: &str, resource: &str) -> anyhow::Result<serde_json::Value> {
-    let invalid = |what: &dyn std::fmt::Display| anyhow::anyhow!("invalid {resource} target: {what}");
     if let Some(percent) = text.strip_suffix('%') {
-        let value: i32 = percent.parse().map_err(|_| {
-            let quoted = crate::cli::quote::quote(percent);
-            anyhow::anyhow!("invalid percentage value: {percent}%: strconv.ParseInt: parsing {quoted}: invalid syntax")
-        })?;
-        anyhow::ensure!(value >= 0, "invalid percentage value: {value}%");
+        let value = percent.parse::<i32>().ok().filter(|value| *value >= 0);
+        let value = value.ok_or_else(|| anyhow::anyhow!("invalid percentage value: {percent}"))?;
         return Ok(json!({"type": "Utilization", "averageUtilization": value}));
     }
     let text = match text.parse::<i64>() {
@@ -60,7 +56,8 @@ fn target(text: &str, resource: &str) -> anyhow::Result<serde_json::Value> {
         Ok(_) => format!("{text}Mi"),
         Err(_) => text.to_owned(),
     };
-    let quantity = quantity::canonical(&text).map_err(|e| invalid(&e))?;
+    let quantity =
+        quantity::canonical(&text).map_err(|_| anyhow::anyhow!("invalid resource {resource} value: {text}"))?;
     Ok(json!({"type": "AverageValue", "averageValue": quantity}))
 }
 
@@ -78,6 +75,19 @@ fn metrics(flags: &FlagSet) -> anyhow::Result<Vec<serde_json::Value>> {
         }
     }
     Ok(out)
+}
+
+/// Upstream tries a refused object once more as autoscaling/v1, which has room for a percentage of the CPU only.
+fn refused(flags: &FlagSet, error: anyhow::Error) -> anyhow::Error {
+    let (cpu, memory) = (flags.str("cpu"), flags.str("memory"));
+    let why = match cpu {
+        "" => "empty input",
+        cpu if memory.is_empty() && cpu.ends_with('%') => return error,
+        _ => "%!w(<nil>)",
+    };
+    anyhow::anyhow!(
+        "failed to create autoscaling/v2 HPA and the configuration is incompatible with autoscaling/v1: {why}"
+    )
 }
 
 async fn run(inv: Invocation) -> anyhow::Result<()> {
@@ -114,7 +124,8 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
             {
                 applied_annotation(&mut autoscaler, true);
             }
-            autoscaler = create_typed(&inv, &autoscaler, dry_run, inv.flags.str("field-manager"), "").await?;
+            let created = create_typed(&inv, &autoscaler, dry_run, inv.flags.str("field-manager"), "").await;
+            autoscaler = created.map_err(|error| refused(&inv.flags, error))?;
         }
         inv.ctx.out(&printer.print_as(Printed { object: &autoscaler, typed: true })?);
     }

@@ -21,6 +21,8 @@ pub static COMMAND: Command = Command {
 
 fn flags(_: &mut FlagSet) {}
 
+const ADVICE: &str = "\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.\n";
+
 async fn run(inv: Invocation) -> anyhow::Result<()> {
     let rest = inv.ctx.rest().await?;
     let (mut namespace, explicit) = inv.ctx.namespace()?;
@@ -29,7 +31,13 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     }
     let request = Request::get(format!("/api/v1/namespaces/{namespace}/services"))
         .query("labelSelector", "kubernetes.io/cluster-service=true");
-    let services = rest.value(request).await?;
+    let services = match rest.value(request).await {
+        Ok(services) => services,
+        Err(error) => {
+            inv.ctx.out(ADVICE);
+            return Err(error);
+        }
+    };
     let server = rest.server().trim_end_matches('/').to_owned();
     print(&inv, "Kubernetes control plane", &server);
     for service in list_items(&services) {
@@ -37,7 +45,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         let name = service.path(&["metadata", "name"]).str_or_empty();
         print(&inv, if label.is_empty() { name } else { label }, &link(&service, &server));
     }
-    inv.ctx.out("\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.\n");
+    inv.ctx.out(ADVICE);
     Ok(())
 }
 

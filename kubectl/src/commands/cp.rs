@@ -97,7 +97,7 @@ async fn copy_to(inv: &Invocation, from: &Path, to: &Spec) -> anyhow::Result<()>
     let rest = inv.ctx.rest().await?;
     let mut target = clean(&to.file);
     let probe = command(inv, &rest, to, &["test", "-d", &target]).await?;
-    if captured(&rest, probe, None, &mut |_| Ok(())).await.is_ok() {
+    if captured(&rest, probe, None, &mut |_| Ok(()), &mut |_| {}).await.is_ok() {
         let base = clean(&from.to_string_lossy());
         let base = base.rsplit('/').next().unwrap_or_default().to_owned();
         target = format!("{}/{base}", target.trim_end_matches('/'));
@@ -114,11 +114,12 @@ async fn copy_to(inv: &Invocation, from: &Path, to: &Spec) -> anyhow::Result<()>
     }
     words.extend(["-xmf", "-", "-C", folder]);
     let request = command(inv, &rest, to, &words).await?;
-    captured(&rest, request, Some(Box::new(file)), &mut |bytes| {
+    let mut output = |bytes: &[u8]| {
         inv.ctx.out_bytes(bytes);
         Ok(())
-    })
-    .await
+    };
+    let mut notices = |bytes: &[u8]| inv.ctx.err(&String::from_utf8_lossy(bytes));
+    captured(&rest, request, Some(Box::new(file)), &mut output, &mut notices).await
 }
 
 /// Adds a file or a folder's files to the archive.
@@ -171,7 +172,9 @@ async fn copy_from(inv: &Invocation, from: &Spec, to: &Path) -> anyhow::Result<(
     let rest = inv.ctx.rest().await?;
     let request = command(inv, &rest, from, &["tar", "cf", "-", &from.file]).await?;
     let mut file = tempfile::tempfile()?;
-    let outcome = captured(&rest, request, None, &mut |bytes| Ok(file.write_all(bytes)?)).await;
+    // Upstream shows the notices of the tar that packs on standard output.
+    let mut notices = |bytes: &[u8]| inv.ctx.out_bytes(bytes);
+    let outcome = captured(&rest, request, None, &mut |bytes| Ok(file.write_all(bytes)?), &mut notices).await;
     file.seek(SeekFrom::Start(0))?;
     let prefix = clean(from.file.trim_start_matches('/'));
     let prefix = prefix.trim_start_matches("../");

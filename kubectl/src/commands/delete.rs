@@ -88,9 +88,9 @@ pub(crate) fn cascade(flags: &FlagSet) -> anyhow::Result<&'static str> {
         _ => match crate::cli::parse_bool(text) {
             Some(on) => {
                 let better = if on { "background" } else { "orphan" };
-                crate::klog::warning(&format!(
-                    "--cascade={text} is deprecated (boolean value) and can be replaced with --cascade={better}."
-                ));
+                eprintln!(
+                    "warning: --cascade={text} is deprecated (boolean value) and can be replaced with --cascade={better}."
+                );
                 Ok(if on { "Background" } else { "Orphan" })
             }
             None => {

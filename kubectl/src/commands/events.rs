@@ -5,6 +5,7 @@ use tokio::io::AsyncBufReadExt as _;
 
 use crate::cli::{Command, FlagSet, Invocation, pdqsort};
 use crate::client::Request;
+use crate::failure::Failure;
 use crate::printers::{self, GenericPrinter, PrintFlags, Printed, TabWriter};
 
 /// The command.
@@ -111,7 +112,8 @@ async fn field_selector(inv: &Invocation) -> anyhow::Result<String> {
         [resource, name] => (resource, name),
         _ => anyhow::bail!("arguments in resource/name form may not have more than one slash"),
     };
-    let mapping = inv.ctx.mapper().await?.resource(&resource.to_lowercase())?;
+    let mapping =
+        inv.ctx.mapper().await?.resource(&resource.to_lowercase()).map_err(|e| Failure::Coded(e.to_string(), 1))?;
     Ok(format!(
         "involvedObject.kind={},involvedObject.apiVersion={},involvedObject.name={name}",
         mapping.kind,

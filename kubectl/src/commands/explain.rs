@@ -7,6 +7,7 @@ use crate::cli::{Command, FlagSet, Invocation};
 use crate::client::{Mapping, Request};
 use crate::failure::Failure;
 use crate::schema_text::SchemaText;
+use crate::schema_text_v2::DefinitionText;
 
 /// The command.
 pub static COMMAND: Command = Command {
@@ -33,8 +34,11 @@ fn flags(flags: &mut FlagSet) {
 
 /// The resource and the fields of `pods.spec.containers` or `deployments.apps.spec`.
 async fn split(inv: &Invocation, text: &str) -> anyhow::Result<(Mapping, Vec<String>)> {
-    let words: Vec<&str> = text.trim_end_matches('.').split('.').collect();
-    let mapper = inv.ctx.mapper().await?;
+    let text = text.strip_suffix('.').unwrap_or(text);
+    anyhow::ensure!(!text.starts_with('.'), "invalid jsonpath syntax, first node must be field node");
+    // `pods..spec` is a recursive descent, whose own node is no field; upstream skips it.
+    let words: Vec<&str> = text.split('.').filter(|word| !word.is_empty()).collect();
+    let mapper = inv.ctx.mapper_within(2).await?;
     let unprefixed = |error: anyhow::Error| Failure::Coded(error.to_string(), 1);
     let mapping = (*mapper.resource(words[0]).map_err(unprefixed)?).clone();
     let full = mapping.group_resource();
@@ -61,6 +65,10 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         group.clone_into(&mut mapping.group);
         version.clone_into(&mut mapping.version);
     }
+    let output = inv.flags.str("output");
+    if output == "plaintext-openapiv2" {
+        return by_definitions(&inv, &mapping, &fields).await;
+    }
     let rest = inv.ctx.rest().await?;
     let index = rest.value(Request::get("/openapi/v3")).await?;
     let prefix = if mapping.group.is_empty() { "api/" } else { "apis/" };
@@ -75,12 +83,27 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     };
     let document = rest.value(Request::get(url)).await;
     let document = document.map_err(|e| anyhow::anyhow!("failed to fetch openapi schema for {path}: {e}"))?;
-    let output = inv.flags.str("output");
-    anyhow::ensure!(output == "plaintext" || output == "plaintext-openapiv2", "unrecognized format: {output}");
+    anyhow::ensure!(output == "plaintext", "unrecognized format: {output}");
     let kind = kind_of(&document, &mapping)
         .ok_or_else(|| anyhow::anyhow!("error: GVR ({gvr}) not found in OpenAPI schema"))?;
     inv.ctx.out(&head(kind));
     inv.ctx.out(&render(&document, kind, &fields, inv.flags.get_bool("recursive"))?);
+    Ok(())
+}
+
+/// The form of servers without OpenAPI v3.
+async fn by_definitions(inv: &Invocation, mapping: &Mapping, fields: &[String]) -> anyhow::Result<()> {
+    let document = inv.ctx.rest().await?.value(Request::get("/openapi/v2")).await?;
+    let text = DefinitionText { document: &document };
+    let (group, version, kind) = (&mapping.group, &mapping.version, &mapping.kind);
+    let definition = text
+        .definition(group, version, kind)
+        .ok_or_else(|| anyhow::anyhow!("couldn't find resource for \"{group}/{version}, Kind={kind}\""))?;
+    let schema =
+        text.lookup(definition, fields).map_err(|field| anyhow::anyhow!("field \"{field}\" does not exist"))?;
+    inv.ctx.out(&format!("KIND:     {kind}\nVERSION:  {}\n\n", mapping.api_version()));
+    let name = fields.last().map_or("", String::as_str);
+    inv.ctx.out(&text.output(schema, name, inv.flags.get_bool("recursive")));
     Ok(())
 }
 

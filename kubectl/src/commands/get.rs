@@ -9,7 +9,7 @@ use crate::cli::quote::quote;
 use crate::cli::{Command, FlagSet, Invocation};
 use crate::client::{Mapping, Request};
 use crate::context::Context;
-use crate::failure::{Failure, aggregate, is_not_found};
+use crate::failure::{Failure, aggregate, is_not_found, message_for};
 use crate::options;
 use crate::printers::{self, GenericPrinter, PrintFlags, TabWriter, TableOptions, TablePrinter, human_output};
 use crate::resource::{Builder, FilenameOptions, Found, Info, is_list};
@@ -258,25 +258,26 @@ impl Get {
                 "No resources found\n".to_owned()
             });
         }
-        match errors.is_empty() {
-            true => Ok(()),
-            false => Err(Failure::Many(errors).into()),
+        match errors.as_slice() {
+            [] => Ok(()),
+            [one] => Err(Failure::Coded(message_for(one), 1).into()),
+            _ => Err(Failure::Many(errors).into()),
         }
     }
 
+    /// Sorts several answers among themselves, and the rows of each. As upstream, a table whose rows cannot be sorted
+    /// is left out.
     fn sort(&self, infos: &mut Vec<Info>) -> anyhow::Result<()> {
-        if self.sort_by.is_empty() || infos.is_empty() {
+        if self.sort_by.is_empty() {
             return Ok(());
         }
-        let tables = infos.iter().filter(|i| i.object.get("kind").str_or_empty() == "Table").count();
-        if tables == infos.len() {
-            for info in infos {
-                printers::sort_table(&mut info.object, &self.sort_by)?;
-            }
-            return Ok(());
+        if infos.len() > 1 {
+            sort_infos(infos, &self.sort_by)?;
         }
-        anyhow::ensure!(tables == 0, "sorting is not supported on mixed Table and non-Table object lists");
-        sort_infos(infos, &self.sort_by)
+        infos.retain_mut(|info| {
+            !is_table(&info.object) || printers::sort_table(&mut info.object, &self.sort_by).is_ok()
+        });
+        Ok(())
     }
 
     async fn objects(&self) -> anyhow::Result<()> {
@@ -354,8 +355,20 @@ impl Get {
             .maybe("fieldSelector", &selector)
             .maybe("resourceVersion", version)
             .table(self.table().is_some());
-        let mut lines = self.ctx.rest().await?.stream(request).await?.lines();
-        while let Some(line) = lines.next_line().await? {
+        let rest = self.ctx.rest().await?;
+        let deadline = rest.timeout().map(|limit| tokio::time::Instant::now() + limit);
+        let mut lines = rest.stream(request).await?.lines();
+        loop {
+            let next = match deadline {
+                None => lines.next_line().await,
+                Some(deadline) => match tokio::time::timeout_at(deadline, lines.next_line()).await {
+                    Ok(next) => next,
+                    Err(_) => return Ok(()),
+                },
+            };
+            let Some(line) = next? else {
+                return Ok(());
+            };
             if line.is_empty() {
                 continue;
             }
@@ -371,7 +384,6 @@ impl Get {
             }
             out.show(kind, event.get("object"))?;
         }
-        Ok(())
     }
 }
 
@@ -410,8 +422,12 @@ impl WatchOutput<'_> {
     }
 }
 
+fn is_table(object: &Value) -> bool {
+    object.get("kind").str_or_empty() == "Table"
+}
+
 fn has_rows(object: &Value) -> bool {
-    object.get("kind").str_or_empty() != "Table" || !object.get("rows").items().is_empty()
+    !is_table(object) || !object.get("rows").items().is_empty()
 }
 
 fn several_kinds(infos: &[Info]) -> bool {

@@ -134,6 +134,9 @@ fn validate(inv: &Invocation) -> anyhow::Result<()> {
         "only one of -c or an inline [CONTAINER] arg is allowed"
     );
     anyhow::ensure!(flags.get_int("limit-bytes") >= 0, "--limit-bytes must be greater than 0");
+    if !flags.str("since-time").is_empty() {
+        crate::time::check_rfc3339(flags.str("since-time")).map_err(anyhow::Error::msg)?;
+    }
     anyhow::ensure!(flags.get_duration("since").0 >= 0, "--since must be greater than 0");
     anyhow::ensure!(flags.get_int("tail") >= -1, "--tail must be greater than or equal to -1");
     Ok(())
@@ -219,7 +222,7 @@ fn log_request(flags: &FlagSet, path: String, container: &str) -> Request {
         }
     }
     let since = (flags.get_duration("since").0 + 500_000_000) / 1_000_000_000;
-    if since > 0 {
+    if flags.get_duration("since").0 > 0 {
         request = request.query("sinceSeconds", since.to_string());
     }
     request = request.maybe("sinceTime", flags.str("since-time"));

@@ -25,6 +25,7 @@ mod exec;
 mod explain;
 mod expose;
 mod get;
+mod help;
 mod label;
 mod logs;
 mod metadata;
@@ -61,6 +62,7 @@ pub static ROOT: Command = Command {
         &set::COMMAND,
         &explain::COMMAND,
         &get::COMMAND,
+        &help::COMMAND,
         &edit::COMMAND,
         &delete::COMMAND,
         &rollout::COMMAND,

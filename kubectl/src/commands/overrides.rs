@@ -22,11 +22,15 @@ pub(super) fn override_flags(flags: &mut FlagSet) {
 pub(super) fn overridden(flags: &FlagSet, object: Value) -> anyhow::Result<Value> {
     let text = flags.str("overrides");
     let kind = flags.str("override-type");
-    anyhow::ensure!(matches!(kind, "json" | "merge" | "strategic" | ""), "invalid override type: {kind}");
     if text.is_empty() {
         return Ok(object);
     }
-    let patch = crate::codec::decode_yaml(text.as_bytes())?;
+    anyhow::ensure!(matches!(kind, "json" | "merge" | "strategic" | ""), "invalid override type: {kind}");
+    let patch = crate::codec::decode_yaml(text.as_bytes());
+    let patch = patch.map_err(|error| match kind {
+        "merge" | "" => anyhow::anyhow!("Invalid JSON Patch"),
+        _ => error,
+    })?;
     match kind {
         "json" => {
             let patched = json_patch::apply(&crate::codec::encode_json(&object), &crate::codec::encode_json(&patch))?;

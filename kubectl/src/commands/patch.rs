@@ -107,7 +107,8 @@ fn patch_bytes(inv: &Invocation, dry_run: DryRun) -> anyhow::Result<Vec<u8>> {
 
 fn show(inv: &Invocation, before: &Value, after: &Value, dry_run: DryRun) -> anyhow::Result<()> {
     let done = if before == after { "patched (no change)" } else { "patched" };
-    let mut printer = PrintFlags::from_flags(&inv.flags).printer(&dry_run.operation(done))?;
+    let operation = if dry_run.is_client() { dry_run.operation(done) } else { done.to_owned() };
+    let mut printer = PrintFlags::from_flags(&inv.flags).printer(&operation)?;
     inv.ctx.out(&printer.print(after)?);
     Ok(())
 }

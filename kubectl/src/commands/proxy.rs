@@ -122,14 +122,17 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         false => Some(Filter::from_flags(flags)?),
         true => {
             if socket.is_empty() {
-                klog::warning("Request filter disabled, your proxy is vulnerable to XSRF attacks, please be cautious");
+                klog::warning(
+                    "proxy.go:177",
+                    "Request filter disabled, your proxy is vulnerable to XSRF attacks, please be cautious",
+                );
             }
             None
         }
     };
     let folder = flags.str("www");
     if !folder.is_empty() && !Path::new(folder).is_dir() {
-        klog::warning(&format!("Static file directory {folder} is not a directory"));
+        klog::warning("proxy.go:202", &format!("Static file directory {folder} is not a directory"));
     }
     let files = (!folder.is_empty()).then(|| (with_slash(flags.str("www-prefix")), PathBuf::from(folder)));
     let rest = inv.ctx.rest().await?;
@@ -205,7 +208,7 @@ impl Proxy {
         match self.forward(request, &target).await {
             Ok(response) => response,
             Err(error) => {
-                klog::warning(&format!("Error while proxying request: {error}"));
+                klog::error("proxy_server.go:147", &format!("Error while proxying request: {error}"));
                 plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
             }
         }

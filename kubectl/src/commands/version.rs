@@ -100,12 +100,35 @@ fn structured(output: &str, client: &Value, server: Option<&Value>) -> String {
         all.set("serverVersion", server.clone());
     }
     if output == "yaml" {
-        return crate::codec::encode_yaml(&all);
+        return format!("{}\n", crate::codec::encode_yaml(&all));
     }
-    let compact = crate::codec::encode_json(&all);
-    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&compact);
-    let text = parsed.and_then(|v| serde_json::to_string_pretty(&v)).unwrap_or_default();
-    format!("{text}\n")
+    let mut parts = vec![info("clientVersion", client)];
+    parts.push(format!("  \"kustomizeVersion\": {}", json!(KUSTOMIZE)));
+    parts.extend(server.map(|server| info("serverVersion", server)));
+    format!("{{\n{}\n}}\n", parts.join(",\n"))
+}
+
+/// A version as JSON, its fields in the order of the Go type.
+fn info(title: &str, version: &Value) -> String {
+    const FIELDS: [&str; 13] = [
+        "major",
+        "minor",
+        "emulationMajor",
+        "emulationMinor",
+        "minCompatibilityMajor",
+        "minCompatibilityMinor",
+        "gitVersion",
+        "gitCommit",
+        "gitTreeState",
+        "buildDate",
+        "goVersion",
+        "compiler",
+        "platform",
+    ];
+    let present = FIELDS.iter().filter(|field| version.has(field));
+    let line = |field: &&str| format!("    {}: {}", json!(field), json!(version.get(field).str_or_empty()));
+    let lines: Vec<String> = present.map(line).collect();
+    format!("  {}: {{\n{}\n  }}", json!(title), lines.join(",\n"))
 }
 
 /// Says that the versions are further apart than supported.

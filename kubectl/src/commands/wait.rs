@@ -87,7 +87,7 @@ async fn collect(inv: &Invocation) -> anyhow::Result<Found> {
         .labels(flags.str("selector"))
         .fields(flags.str("field-selector"))
         .select_all(flags.get_bool("all"))
-        .args(true, &inv.args)
+        .args(false, &inv.args)
         .await
         .continue_on_error()
         .latest()

@@ -276,29 +276,10 @@ fn environment(container: &Value, pod: Option<&Value>, doc: &mut Document) {
     }
 }
 
-/// The value of a pod's field as the downward API names it.
+/// The value of a pod's field as the downward API names it. Upstream's client knows only these two field labels.
 fn field_value(pod: &Value, path: &str) -> String {
-    for (prefix, field) in [("metadata.labels['", "labels"), ("metadata.annotations['", "annotations")] {
-        if let Some(key) = path.strip_prefix(prefix).and_then(|r| r.strip_suffix("']")) {
-            return pod.path(&["metadata", field, key]).str_or_empty().to_owned();
-        }
-    }
-    match path {
-        "metadata.name"
-        | "metadata.namespace"
-        | "metadata.uid"
-        | "spec.nodeName"
-        | "spec.serviceAccountName"
-        | "status.hostIP"
-        | "status.podIP" => {
-            let parts: Vec<&str> = path.split('.').collect();
-            pod.path(&parts).str_or_empty().to_owned()
-        }
-        "status.podIPs" | "status.hostIPs" => {
-            let parts: Vec<&str> = path.split('.').collect();
-            let ips: Vec<&str> = pod.path(&parts).items().iter().map(|i| i.get("ip").str_or_empty()).collect();
-            ips.join(",")
-        }
+    match path.strip_prefix("metadata.") {
+        Some(field @ ("name" | "namespace")) => pod.path(&["metadata", field]).str_or_empty().to_owned(),
         _ => String::new(),
     }
 }

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use apimachinery::value::Value;
 
 use document::Document;
+pub(crate) use pod_resources::field as resource_field;
 
 /// An object and what is needed to describe it. What was not asked for is empty.
 #[derive(Clone, Debug, Default)]

@@ -208,8 +208,7 @@ pub(super) fn ip_address(object: &Value, doc: &mut Document) -> bool {
     let parent = object.path(&["spec", "parentRef"]);
     if !parent.is_null() {
         doc.write(0, "Parent Reference:\n");
-        for (title, key) in
-            [("Group", "group"), ("Resource", "resource"), ("Namespace", "namespace"), ("Name", "name")]
+        for (title, key) in [("Group", "group"), ("Resource", "resource"), ("Namespace", "namespace"), ("Name", "name")]
         {
             doc.field(1, title, parent.get(key).str_or_empty());
         }

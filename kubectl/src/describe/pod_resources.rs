@@ -106,7 +106,7 @@ pub(super) fn qos(pod: &Value) -> String {
 }
 
 /// The value of a resource field reference of a container.
-pub(super) fn field(container: &Value, reference: &Value) -> String {
+pub(crate) fn field(container: &Value, reference: &Value) -> String {
     let resource = reference.get("resource").str_or_empty();
     let Some((list, name)) = resource.split_once('.') else {
         return String::new();

@@ -358,7 +358,10 @@ fn fields(kind: &str, source: &Value, persistent: bool, doc: &mut Document) {
     if kind == "csi" {
         doc.write(2, "VolumeAttributes:\t");
         let attributes = source.get("volumeAttributes").entries();
-        doc.values(2, attributes.map(|(key, value)| shorten(&format!("{key}={}", value.str_or_empty()), LONGEST_ANNOTATION)));
+        doc.values(
+            2,
+            attributes.map(|(key, value)| shorten(&format!("{key}={}", value.str_or_empty()), LONGEST_ANNOTATION)),
+        );
     }
 }
 

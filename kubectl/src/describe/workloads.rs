@@ -189,7 +189,7 @@ fn claims(claims: &Value, doc: &mut Document) {
         doc.field(1, "Name", meta.get("name").str_or_empty());
         doc.field(1, "StorageClass", spec.get("storageClassName").str_or_empty());
         doc.labels("  Labels", meta.get("labels"));
-        doc.annotations("  Annotations", meta.get("annotations"));
+        doc.labels("  Annotations", meta.get("annotations"));
         let capacity = spec.path(&["resources", "requests", "storage"]);
         let capacity = if capacity.is_null() { "<default>".to_owned() } else { sprint(capacity) };
         doc.field(1, "Capacity", &capacity);

@@ -30,10 +30,27 @@ fn write(value: &Value, depth: usize, out: &mut String) {
         }
         Value::List(items) if items.is_empty() => out.push_str("[]"),
         Value::List(items) => list(items, depth, out),
+        Value::Str(text) if text.contains('\n') => lines(text, depth, out),
         Value::Str(text) => out.push_str(&quote(text)),
         Value::Null => out.push_str("null"),
         other => out.push_str(&super::sprint(other)),
     }
+}
+
+/// A text of several lines: each on one of its own, folded by a backslash, with one column for the blank of those
+/// that begin with one.
+fn lines(text: &str, depth: usize, out: &mut String) {
+    let margin = "  ".repeat(depth + 1);
+    out.push_str("\"\\\n");
+    for line in text.split_inclusive('\n') {
+        let (line, ended) = line.strip_suffix('\n').map_or((line, false), |line| (line, true));
+        let mark = if line.starts_with(char::is_whitespace) { '\\' } else { ' ' };
+        let quoted = quote(line);
+        let body = quoted.trim_start_matches('"').replace("\\t", "\t");
+        out.push_str(&format!("{margin}{mark}{}", body.strip_suffix('"').unwrap_or(&body)));
+        out.push_str(if ended { "\\n\\\n" } else { "\\\n" });
+    }
+    out.push_str(&format!("{margin}\""));
 }
 
 /// Structures cuddle with the brackets; plain values stand on lines of their own.

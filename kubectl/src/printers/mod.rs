@@ -18,6 +18,7 @@ pub use custom_columns::CustomColumns;
 pub use flags::{GenericPrinter, PrintFlags, Printed, human_output, print_flags};
 pub use json::{indent4, typed_json, typed_value};
 pub use jsonpath::{JsonPath, relaxed_expression};
+pub(crate) use kyaml::encode as kyaml;
 pub use name::name_line;
 pub use sort::{sort_objects, sort_table};
 pub use table::{TableOptions, TablePrinter, format_labels};

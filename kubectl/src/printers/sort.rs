@@ -81,8 +81,6 @@ fn less(a: &Value, b: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn rows(values: &[Value]) -> Vec<Value> {

@@ -276,7 +276,8 @@ impl<'c> Builder<'c> {
         if self.local {
             return types.to_owned();
         }
-        let mapper = match self.ctx.mapper().await {
+        // Upstream asks for the words' categories, then for each resource in each of its mappers.
+        let mapper = match self.ctx.mapper_within(4 + types.split(',').count()).await {
             Ok(mapper) => mapper,
             Err(error) => {
                 self.errors.push(error);
@@ -442,7 +443,7 @@ impl<'c> Builder<'c> {
             self.resources.is_empty(),
             "you may not specify individual resources and bulk resources in the same call"
         );
-        let mapper = self.ctx.mapper().await?;
+        let mapper = self.ctx.mapper_within(4).await?;
         let mut wanted = Vec::new();
         let mut types: Vec<Rc<Mapping>> = Vec::new();
         for (resource, name) in &self.tuples {

@@ -171,6 +171,7 @@ pub async fn captured(
     request: Request,
     mut input: Option<Box<dyn std::io::Read + Send>>,
     output: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>,
+    notices: &mut dyn FnMut(&[u8]),
 ) -> anyhow::Result<()> {
     let session = Session { stdin: input.is_some(), ..Session::default() };
     let socket = open_websocket(rest, &session.request(request), &PROTOCOLS).await?;
@@ -196,6 +197,7 @@ pub async fn captured(
         while let Some(incoming) = stream.next().await {
             match incoming {
                 Ok(Message::Binary(data)) if data.first() == Some(&STDOUT) => output(&data[1..])?,
+                Ok(Message::Binary(data)) if data.first() == Some(&STDERR) => notices(&data[1..]),
                 Ok(Message::Binary(data)) => outcome = receive(&data)?.or(outcome),
                 Ok(Message::Close(_)) => break,
                 Ok(_) => {}

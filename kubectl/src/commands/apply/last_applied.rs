@@ -5,7 +5,7 @@ use apimachinery::value::Value;
 use crate::cli::quote::quote;
 use crate::cli::{Command, FlagSet, Invocation};
 use crate::commands::create::{LAST_APPLIED, applied_annotation};
-use crate::failure::with_source;
+use crate::failure::{is_not_found, with_source};
 use crate::options::{self, DryRun};
 use crate::printers::{self, PrintFlags, indent4};
 use crate::resource::{Builder, FilenameOptions, Helper, Info};
@@ -84,7 +84,7 @@ async fn view(inv: Invocation) -> anyhow::Result<()> {
         .infos()?;
     let mut texts = Vec::new();
     for info in &infos {
-        texts.push(last_applied(info)?.to_owned());
+        texts.extend(annotation(info).map(str::to_owned));
     }
     for text in texts {
         let value = crate::codec::decode_json(text.as_bytes())?;
@@ -101,9 +101,13 @@ fn json_indent(value: &Value) -> String {
     indent4(&crate::codec::encode_json(value)).replace("    ", "  ")
 }
 
+fn annotation(info: &Info) -> Option<&str> {
+    info.object.path(&["metadata", "annotations", LAST_APPLIED]).as_str()
+}
+
 /// The annotation's text.
 pub(crate) fn last_applied(info: &Info) -> anyhow::Result<&str> {
-    match info.object.path(&["metadata", "annotations", LAST_APPLIED]).as_str() {
+    match annotation(info) {
         Some(text) => Ok(text),
         None => anyhow::bail!("no last-applied-configuration annotation found on resource: {}", info.name),
     }
@@ -126,12 +130,13 @@ async fn set(inv: Invocation) -> anyhow::Result<()> {
         let text = last_applied(&info)?.to_owned();
         let helper = Helper::new(inv.ctx.rest().await?, info.mapping()?.clone()).dry_run(dry_run.is_server());
         let current = helper.get(&info.namespace, &info.name).await;
-        let current = current.map_err(|e| {
-            with_source(
+        let current = current.map_err(|e| match is_not_found(&e) {
+            true => e,
+            false => with_source(
                 &format!("retrieving current configuration of:\n{}\nfrom server for:", super::describe(&info)),
                 &info.source,
                 e,
-            )
+            ),
         })?;
         let present = current.path(&["metadata", "annotations", LAST_APPLIED]).as_str().map(str::to_owned);
         if present.is_none() && !inv.flags.get_bool("create-annotation") {
@@ -140,8 +145,12 @@ async fn set(inv: Invocation) -> anyhow::Result<()> {
                 info.name
             );
         }
+        if present.as_deref() == Some(text.as_str()) {
+            inv.ctx.out(&format!("set-last-applied {}: no changes required.\n", info.name));
+            continue;
+        }
         info.refresh(current);
-        if present.as_deref() != Some(text.as_str()) && !dry_run.is_client() {
+        if !dry_run.is_client() {
             let mut patch = Value::map();
             patch.set_path(&["metadata", "annotations", LAST_APPLIED], Value::from(text));
             let bytes = crate::codec::encode_json(&patch);

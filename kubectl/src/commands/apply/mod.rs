@@ -88,6 +88,9 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
         inv,
     };
     apply.validate()?;
+    if apply.inv.flags.get_bool("prune") {
+        prune::listed(&apply).await?;
+    }
     let (infos, mut errors) = apply.collect(&files).await?;
     anyhow::ensure!(!infos.is_empty() || !errors.is_empty(), "no objects passed to apply");
     let mut applied = Vec::new();

@@ -30,34 +30,44 @@ const DEFAULT: &[(&str, &str, &str)] = &[
     ("apps", "v1", "StatefulSet"),
 ];
 
-pub(super) async fn run(apply: &Apply) -> anyhow::Result<()> {
+/// The kinds that are pruned: group, version, kind. Those of the flag must exist.
+async fn kinds(apply: &Apply) -> anyhow::Result<Vec<Rc<Mapping>>> {
     let mapper = apply.inv.ctx.mapper().await?;
-    let listed = apply.inv.flags.list("prune-allowlist");
-    let mut kinds: Vec<(String, String, String)> = Vec::new();
-    for text in &listed {
+    let mut mappings = listed(apply).await?;
+    if mappings.is_empty() {
+        crate::klog::warning("prune.go:71", DEPRECATED);
+        mappings.extend(DEFAULT.iter().filter_map(|(group, version, kind)| mapper.kind(group, kind, version).ok()));
+    }
+    Ok(mappings)
+}
+
+/// Upstream's notice that only some kinds will be pruned one day.
+const DEPRECATED: &str = "Deprecated: kubectl apply will no longer prune non-namespaced resources by default when used with the --namespace flag in a future release. To preserve the current behaviour, list the resources you want to target explicitly in the --prune-allowlist flag.";
+
+/// The kinds of `--prune-allowlist`.
+pub(super) async fn listed(apply: &Apply) -> anyhow::Result<Vec<Rc<Mapping>>> {
+    let mapper = apply.inv.ctx.mapper().await?;
+    let mut mappings = Vec::new();
+    for text in &apply.inv.flags.list("prune-allowlist") {
         let parts: Vec<&str> = text.split('/').collect();
         let [group, version, kind] = parts.as_slice() else {
             anyhow::bail!("invalid GroupVersionKind format: {text}, please follow <group/version/kind>");
         };
         let group = if *group == "core" { "" } else { group };
-        kinds.push((group.to_owned(), (*version).to_owned(), (*kind).to_owned()));
+        mappings.push(mapper.kind(group, kind, version)?);
     }
-    if listed.is_empty() {
-        kinds.extend(DEFAULT.iter().map(|(g, v, k)| ((*g).to_owned(), (*v).to_owned(), (*k).to_owned())));
-    }
-    for (group, version, kind) in kinds {
-        let mapping = match mapper.kind(&group, &kind, &version) {
-            Ok(mapping) => mapping,
-            Err(error) if !listed.is_empty() => anyhow::bail!("error retrieving RESTMappings to prune: {error}"),
-            Err(_) => continue,
-        };
-        if mapping.namespaced {
-            for namespace in &apply.namespaces {
-                prune(apply, &mapping, namespace).await?;
-            }
-        } else if !apply.explicit || !listed.is_empty() {
-            prune(apply, &mapping, "").await?;
+    Ok(mappings)
+}
+
+pub(super) async fn run(apply: &Apply) -> anyhow::Result<()> {
+    let kinds = kinds(apply).await?;
+    for namespace in &apply.namespaces {
+        for mapping in kinds.iter().filter(|mapping| mapping.namespaced) {
+            prune(apply, mapping, namespace).await?;
         }
+    }
+    for mapping in kinds.iter().filter(|mapping| !mapping.namespaced) {
+        prune(apply, mapping, "").await?;
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ async fn target(inv: &Invocation, text: &str) -> anyhow::Result<Target> {
         return Ok(target);
     }
     let lower = resource.to_lowercase();
-    match inv.ctx.mapper().await?.resource(&lower) {
+    match inv.ctx.mapper_within(2).await.and_then(|mapper| mapper.resource(&lower)) {
         Ok(mapping) => {
             target.group.clone_from(&mapping.group);
             target.resource.clone_from(&mapping.resource);

@@ -66,16 +66,81 @@ struct Parts {
     field: &'static str,
     word: &'static str,
     remove: &'static str,
+    /// Fields of the Go type and their JSON names.
+    members: &'static [(&'static str, &'static str)],
 }
 
 impl Parts {
-    const RULES: Self = Self { field: "rules", word: "rules", remove: "remove-extra-permissions" };
-    const SUBJECTS: Self = Self { field: "subjects", word: "subjects", remove: "remove-extra-subjects" };
+    const RULES: Self = Self {
+        field: "rules",
+        word: "rules",
+        remove: "remove-extra-permissions",
+        members: &[
+            ("Verbs", "verbs"),
+            ("APIGroups", "apiGroups"),
+            ("Resources", "resources"),
+            ("ResourceNames", "resourceNames"),
+            ("NonResourceURLs", "nonResourceURLs"),
+        ],
+    };
+    const SUBJECTS: Self = Self {
+        field: "subjects",
+        word: "subjects",
+        remove: "remove-extra-subjects",
+        members: &[("Kind", "kind"), ("APIGroup", "apiGroup"), ("Name", "name"), ("Namespace", "namespace")],
+    };
+
+    /// A member of the list in the notation of its Go type.
+    fn text(&self, part: &Value) -> String {
+        let shown = |value: &Value| match value {
+            Value::Null if self.field == "rules" => "[]".to_owned(),
+            Value::Null => String::new(),
+            value => printers::sprint(value),
+        };
+        let members: Vec<String> =
+            self.members.iter().map(|(title, key)| format!("{title}:{}", shown(part.get(key)))).collect();
+        format!("{{{}}}", members.join(" "))
+    }
 }
 
-/// What `wanted` has and `present` lacks. Rules are covered by rules that allow at least as much.
-fn lacking(wanted: &[Value], present: &[Value]) -> Vec<Value> {
-    wanted.iter().filter(|w| !present.iter().any(|p| covers(p, w))).cloned().collect()
+/// What `wanted` has and `present` lacks. Rules are taken apart into single permissions, which are covered by rules
+/// that allow at least as much.
+fn lacking(wanted: &[Value], present: &[Value], parts: Parts) -> Vec<Value> {
+    let single: Vec<Value> = match parts.field {
+        "rules" => wanted.iter().flat_map(permissions).collect(),
+        _ => wanted.to_vec(),
+    };
+    single.into_iter().filter(|w| !present.iter().any(|p| covers(p, w))).collect()
+}
+
+/// A rule as rules of one verb, one group, one resource and one name, or one path and one verb.
+fn permissions(rule: &Value) -> Vec<Value> {
+    let mut out = Vec::new();
+    let names = match rule.get("resourceNames").items() {
+        [] => vec![None],
+        names => names.iter().map(Some).collect(),
+    };
+    let one = |value: &Value| Value::List(vec![value.clone()]);
+    for group in rule.get("apiGroups").items() {
+        for resource in rule.get("resources").items() {
+            for verb in rule.get("verbs").items() {
+                for name in &names {
+                    let mut part =
+                        Value::from([("verbs", one(verb)), ("apiGroups", one(group)), ("resources", one(resource))]);
+                    if let Some(name) = name {
+                        part.set("resourceNames", one(name));
+                    }
+                    out.push(part);
+                }
+            }
+        }
+    }
+    for path in rule.get("nonResourceURLs").items() {
+        for verb in rule.get("verbs").items() {
+            out.push(Value::from([("verbs", one(verb)), ("nonResourceURLs", one(path))]));
+        }
+    }
+    out
 }
 
 fn covers(owner: &Value, wanted: &Value) -> bool {
@@ -98,7 +163,7 @@ async fn reconcile(inv: &Invocation, info: &Info, parts: Parts, dry_run: DryRun)
     let list = |missing: &[Value]| {
         let mut text = String::new();
         for part in missing {
-            let _ = writeln!(text, "\t\t{}", printers::sprint(part));
+            let _ = writeln!(text, "\t\t{}", parts.text(part));
         }
         text
     };
@@ -118,8 +183,8 @@ async fn reconcile(inv: &Invocation, info: &Info, parts: Parts, dry_run: DryRun)
     let protected =
         present.path(&["metadata", "annotations", "rbac.authorization.kubernetes.io/autoupdate"]).str_or_empty()
             == "false";
-    let missing = lacking(wanted, present.get(parts.field).items());
-    let extra = lacking(present.get(parts.field).items(), wanted);
+    let missing = lacking(wanted, present.get(parts.field).items(), parts);
+    let extra = lacking(present.get(parts.field).items(), wanted, parts);
     let removing = inv.flags.get_bool(parts.remove) && !extra.is_empty();
     if missing.is_empty() && !removing {
         return Ok((present, String::new()));

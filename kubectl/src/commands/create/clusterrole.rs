@@ -122,7 +122,7 @@ impl Rule {
                 return Ok(());
             }
             let word = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
-            let mapper = inv.ctx.mapper().await?;
+            let mapper = inv.ctx.mapper_within(2).await?;
             let mut missing = match mapper.resource(&word) {
                 Ok(mapping) => {
                     resource.clone_from(&mapping.resource);

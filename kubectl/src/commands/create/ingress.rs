@@ -89,7 +89,8 @@ fn parse_rule(text: &str) -> Option<Rule<'_>> {
     let secret = match tls {
         None => None,
         Some("tls") => Some(""),
-        Some(tls) => Some(tls.strip_prefix("tls=")?),
+        // Upstream looks at how a rule begins: what follows and is no tls does not count.
+        Some(tls) => tls.strip_prefix("tls="),
     };
     let name_ok = |t: &str| {
         !t.is_empty() && t.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))

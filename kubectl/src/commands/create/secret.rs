@@ -148,6 +148,8 @@ async fn docker_registry(inv: Invocation) -> anyhow::Result<()> {
         let content = format!("{{\"auths\":{{{}:{{{}}}}}}}", json!(server), fields.join(","));
         entries.push(Entry { key: ".dockerconfigjson".to_owned(), data: content.into_bytes() });
     } else {
+        let named = |file: String| if file.contains('=') { file } else { format!(".dockerconfigjson={file}") };
+        let files: Vec<String> = files.into_iter().map(named).collect();
         add_files(&files, &mut entries)?;
     }
     send(&inv, &name, "kubernetes.io/dockerconfigjson", entries).await

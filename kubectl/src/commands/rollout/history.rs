@@ -49,8 +49,9 @@ pub(super) async fn revisions(inv: &Invocation, info: &Info) -> anyhow::Result<B
         "Deployment" => ("replicasets", true),
         "DaemonSet" | "StatefulSet" => ("controllerrevisions", false),
         _ => {
-            let group_kind = info.mapping()?.group_kind();
-            anyhow::bail!("no history viewer has been implemented for {}", crate::cli::quote::quote(&group_kind));
+            let (group, kind) = (&info.mapping()?.group, &info.mapping()?.kind);
+            let group_kind = crate::cli::quote::quote(&info.mapping()?.group_kind());
+            anyhow::bail!("error retrieving history for {group_kind}, no visitor method exists for {{{group} {kind}}}");
         }
     };
     let selector = Selector::from_value(info.object.path(&["spec", "selector"]))?.to_string();

@@ -1,12 +1,16 @@
 //! `kubectl set env`.
 
+use std::collections::BTreeMap;
+
 use apimachinery::value::Value;
+use base64::Engine as _;
 
 use super::{change_all, common_flags, each_container, objects, with_pod_spec};
 use crate::cli::quote::quote;
 use crate::cli::{Command, FlagSet, Invocation};
+use crate::client::Request;
 use crate::options::{self, DryRun};
-use crate::resource::{Builder, FilenameOptions};
+use crate::resource::{Builder, FilenameOptions, Info};
 
 /// The command.
 pub static COMMAND: Command = Command {
@@ -64,15 +68,15 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
     }
     let infos = objects(&inv, &resources).await?;
     let list = flags.get_bool("list");
-    anyhow::ensure!(
-        list || !env.is_empty() || !pairs.is_empty() || !remove.is_empty(),
-        "at least one environment variable must be provided"
-    );
-    anyhow::ensure!(!(list && flags.get_bool("resolve")), "--resolve is not implemented in this kubectl");
+    let references = match list && flags.get_bool("resolve") {
+        true => Some(references(&inv, &infos, &env).await?),
+        false => None,
+    };
     let pattern = flags.str("containers").to_owned();
     let overwrite = flags.get_bool("overwrite");
     let failed = "failed to patch env update to pod template: ";
     change_all(&inv, infos, "env updated", failed, |object, _| {
+        let whole = object.clone();
         let shown =
             format!("{} {}", object.get("kind").str_or_empty(), object.path(&["metadata", "name"]).str_or_empty());
         let mut refused = None;
@@ -84,7 +88,7 @@ async fn run(inv: Invocation) -> anyhow::Result<()> {
                 }
                 update(container, &env, &remove);
                 if list {
-                    show(&inv, &shown, container);
+                    show(&inv, &shown, container, references.as_ref().map(|found| (found, &whole)));
                 }
             });
         })?;
@@ -208,6 +212,9 @@ async fn from_resource(inv: &Invocation) -> anyhow::Result<Vec<Value>> {
                 .chars()
                 .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' })
                 .collect();
+            if name != key {
+                inv.ctx.err(&format!("Warning: key {key} transferred to {name}\n"));
+            }
             let mut variable = Value::from([("name", name)]);
             variable.set_path(&["valueFrom", field], Value::from([("key", key), ("name", info.name.as_str())]));
             env.push(variable);
@@ -221,6 +228,9 @@ fn overwritten(container: &Value, env: &[Value]) -> Option<anyhow::Error> {
     for variable in env {
         let name = variable.get("name").str_or_empty();
         if let Some(old) = present.iter().find(|v| v.get("name").str_or_empty() == name) {
+            if old.get("value") == variable.get("value") {
+                continue;
+            }
             let old = old.get("value").str_or_empty();
             return Some(anyhow::anyhow!("'{name}' already has a value ({old}), and --overwrite is false"));
         }
@@ -257,17 +267,113 @@ fn update(container: &mut Value, env: &[Value], remove: &[String]) {
     }
 }
 
-fn show(inv: &Invocation, object: &str, container: &Value) {
-    inv.ctx.out(&format!("# {object}, container {}\n", container.get("name").str_or_empty()));
+/// Config maps and secrets by the field that refers to them and their name; the error if they cannot be read.
+type References = BTreeMap<(&'static str, String), Result<Value, String>>;
+
+/// Fields that refer to a key of an object, with the resource and what messages call it.
+const KEYED: [(&str, &str, &str); 2] =
+    [("configMapKeyRef", "configmaps", "config map"), ("secretKeyRef", "secrets", "secret")];
+
+/// Reads what the variables of all containers refer to.
+async fn references(inv: &Invocation, infos: &[Info], env: &[Value]) -> anyhow::Result<References> {
+    let rest = inv.ctx.rest().await?;
+    let (namespace, _) = inv.ctx.namespace()?;
+    let mut variables: Vec<Value> = env.to_vec();
+    for info in infos {
+        let mut object = info.object.clone();
+        with_pod_spec(&mut object, |spec| {
+            each_container(spec, "*", |container| variables.extend(container.get("env").items().iter().cloned()));
+        })?;
+    }
+    let mut found = References::new();
+    for (field, resource, _) in KEYED {
+        for variable in &variables {
+            let name = variable.path(&["valueFrom", field, "name"]).str_or_empty();
+            if name.is_empty() || found.contains_key(&(field, name.to_owned())) {
+                continue;
+            }
+            let object = rest.value(Request::get(format!("/api/v1/namespaces/{namespace}/{resource}/{name}"))).await;
+            found.insert((field, name.to_owned()), object.map_err(|error| error.to_string()));
+        }
+    }
+    Ok(found)
+}
+
+/// The value that a reference leads to.
+fn resolved(from: &Value, container: &Value, object: &Value, found: &References) -> Result<String, String> {
+    if let Some((field, _, what)) = KEYED.iter().find(|(field, _, _)| from.has(field)) {
+        let text = |key: &str| from.path(&[field, key]).str_or_empty().to_owned();
+        let (name, key) = (text("name"), text("key"));
+        let source = match found.get(&(*field, name.clone())) {
+            Some(source) => source.as_ref().map_err(Clone::clone)?,
+            None => &Value::Null,
+        };
+        let data = source.path(&["data", &key]);
+        return match (data.as_str(), *field) {
+            (None, _) => Err(format!("key {key} not found in {what} {name}")),
+            (Some(data), "secretKeyRef") => {
+                let data = base64::engine::general_purpose::STANDARD.decode(data).unwrap_or_default();
+                Ok(String::from_utf8_lossy(&data).into_owned())
+            }
+            (Some(data), _) => Ok(data.to_owned()),
+        };
+    }
+    if from.has("resourceFieldRef") {
+        return Ok(crate::describe::resource_field(container, from.get("resourceFieldRef")));
+    }
+    metadata_field(object, from.path(&["fieldRef", "fieldPath"]).str_or_empty())
+}
+
+fn metadata_field(object: &Value, path: &str) -> Result<String, String> {
+    let meta = object.get("metadata");
+    let unsupported = || Err(format!("unsupported fieldPath: {path}"));
+    let Some(field) = path.strip_prefix("metadata.") else {
+        return unsupported();
+    };
+    if let Some((map, key)) = field.strip_suffix("']").and_then(|field| field.split_once("['")) {
+        return match map {
+            "labels" | "annotations" => Ok(meta.path(&[map, key]).str_or_empty().to_owned()),
+            _ => Err(format!("fieldPath {} does not support subscript", quote(path))),
+        };
+    }
+    match field {
+        "name" | "namespace" | "uid" => Ok(meta.get(field).str_or_empty().to_owned()),
+        "labels" | "annotations" => {
+            let line = |(key, value): (&str, &Value)| format!("{key}={}", quote(value.str_or_empty()));
+            Ok(meta.get(field).entries().map(line).collect::<Vec<_>>().join("\n"))
+        }
+        _ => unsupported(),
+    }
+}
+
+/// Lists a container's variables; with `found`, the values that references lead to.
+fn show(inv: &Invocation, shown: &str, container: &Value, found: Option<(&References, &Value)>) {
+    inv.ctx.out(&format!("# {shown}, container {}\n", container.get("name").str_or_empty()));
+    let mut failures: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for variable in container.get("env").items() {
         let name = variable.get("name").str_or_empty();
         let from = variable.get("valueFrom");
         if from.is_null() {
             inv.ctx.out(&format!("{name}={}\n", variable.get("value").str_or_empty()));
-        } else {
-            inv.ctx.out(&format!("# {name} from {}\n", reference(from)));
+            continue;
         }
+        match found.map(|(found, object)| resolved(from, container, object, found)) {
+            Some(Ok(value)) => {
+                inv.ctx.out(&format!("{name}={value}\n"));
+                continue;
+            }
+            Some(Err(error)) => failures.entry(error).or_default().push(name),
+            None => {}
+        }
+        inv.ctx.out(&format!("# {name} from {}\n", reference(from)));
     }
+    let mut lines: Vec<String> = Vec::new();
+    for (error, mut names) in failures {
+        names.sort_unstable();
+        lines.push(format!("error retrieving reference for {}: {error}\n", names.join(", ")));
+    }
+    lines.sort();
+    inv.ctx.err(&lines.concat());
 }
 
 fn reference(from: &Value) -> String {

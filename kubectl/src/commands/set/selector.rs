@@ -50,7 +50,7 @@ async fn one(inv: &Invocation, mut info: Info, selector: &Value) -> anyhow::Resu
     anyhow::ensure!(
         !selector.has("matchExpressions"),
         "match expression {} not supported on this object",
-        crate::printers::sprint(selector.get("matchExpressions"))
+        expressions(selector.get("matchExpressions"))
     );
     let version = inv.flags.str("resource-version");
     if !version.is_empty() {
@@ -71,4 +71,17 @@ async fn one(inv: &Invocation, mut info: Info, selector: &Value) -> anyhow::Resu
     }
     inv.ctx.out(&printer.print_as(Printed { object: &info.object, typed: true })?);
     Ok(())
+}
+
+/// The expressions in Go's notation of their type.
+fn expressions(list: &Value) -> String {
+    let one = |expression: &Value| {
+        let text = |key: &str| expression.get(key).str_or_empty();
+        let values = match expression.get("values") {
+            Value::Null => "[]".to_owned(),
+            values => crate::printers::sprint(values),
+        };
+        format!("{{{} {} {values}}}", text("key"), text("operator"))
+    };
+    format!("[{}]", list.items().iter().map(one).collect::<Vec<_>>().join(" "))
 }
