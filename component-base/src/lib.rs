@@ -15,6 +15,7 @@ pub mod lease;
 pub mod logs;
 pub mod metrics;
 pub mod pki;
+pub mod placement;
 pub mod queue;
 pub mod serving;
 pub mod shutdown;

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apimachinery::quantity::Quantity;
+use component_base::placement::{selects, tolerates};
 use k8s_openapi::api::core::v1::{Pod, Taint};
 
 use super::resources::pod_amount;
+use super::sysctls;
 use super::view::{PodView, is_sidecar};
-use super::{node_affinity, sysctls};
 
 /// Why a pod is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +42,8 @@ pub struct MachineRules {
 pub struct NodeNow<'a> {
     /// What pods may use.
     pub allocatable: &'a BTreeMap<String, String>,
-    /// Its labels.
-    pub labels: &'a BTreeMap<String, String>,
+    /// Its labels; `None` until they are known.
+    pub labels: Option<&'a BTreeMap<String, String>>,
     /// Its taints.
     pub taints: &'a [Taint],
     /// The runtime takes supplementary groups from the pod alone where it is told to.
@@ -62,12 +63,15 @@ fn rejection(reason: &str, message: impl Into<String>) -> Rejection {
 pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: NodeNow<'_>) -> Result<(), Rejection> {
     check_abilities(pod, node)?;
     fits(pod, others, node.allocatable)?;
-    if !node_affinity::matches(pod, &node.rules.node, node.labels) && !pod.is_static() {
+    let selected = node.labels.is_none_or(|labels| selects(pod.spec(), &node.rules.node, labels));
+    if !selected && !pod.is_static() {
         let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
         return Err(rejection("NodeAffinity", message));
     }
     check_ports(pod, others)?;
-    if !pod.is_static() && node.taints.iter().any(|taint| taint.effect == "NoExecute" && !tolerated(pod, taint)) {
+    let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
+    let tolerated = |taint: &Taint| tolerations.iter().any(|one| tolerates(one, taint));
+    if !pod.is_static() && node.taints.iter().any(|taint| taint.effect == "NoExecute" && !tolerated(taint)) {
         let message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
         return Err(rejection("TaintToleration", message));
     }
@@ -143,22 +147,6 @@ fn host_ports(pod: &Pod) -> Vec<HostPort> {
         .collect()
 }
 
-fn tolerated(pod: &Pod, taint: &Taint) -> bool {
-    let tolerations = pod.spec().tolerations.iter().flatten();
-    tolerations.into_iter().any(|one| {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (key, effect, operator) = (text(&one.key), text(&one.effect), text(&one.operator));
-        let effect_fits = effect.is_empty() || effect == taint.effect;
-        let key_fits = key.is_empty() || key == taint.key;
-        let value_fits = match operator.as_str() {
-            "Exists" => true,
-            "" | "Equal" => text(&one.value) == text(&taint.value),
-            _ => false,
-        };
-        effect_fits && key_fits && value_fits
-    })
-}
-
 /// Compares the pod's requests with what `others` leave of `allocatable`.
 fn fits(pod: &Pod, others: &[Arc<Pod>], allocatable: &BTreeMap<String, String>) -> Result<(), Rejection> {
     let others: Vec<&Arc<Pod>> = others.iter().filter(|other| other.uid() != pod.uid()).collect();
@@ -230,7 +218,8 @@ mod tests {
         let rules = MachineRules { node: "n".to_owned(), kernel: (6, 1), ..MachineRules::default() };
         let labels = [("disk".to_owned(), "ssd".to_owned())].into();
         let allocatable = BTreeMap::new();
-        let node = NodeNow { allocatable: &allocatable, labels: &labels, taints, strict_groups: false, rules: &rules };
+        let node =
+            NodeNow { allocatable: &allocatable, labels: Some(&labels), taints, strict_groups: false, rules: &rules };
         admit(&pod("a", spec), others, node).err().map(|rejection| rejection.reason).unwrap_or_default()
     }
 

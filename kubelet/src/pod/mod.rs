@@ -20,7 +20,6 @@ pub mod hosts;
 pub mod kill;
 pub mod machinery;
 pub mod mounts;
-pub mod node_affinity;
 pub mod phase;
 pub mod plan;
 pub mod qos;

@@ -2,7 +2,7 @@
 //!
 //! upstream: pkg/kubelet/pod_workers.go, kubelet_pods.go: HandlePodCleanups
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use component_base::{Chain, task};
@@ -131,19 +131,12 @@ impl Workers {
         let now = &self.cx.node;
         let allocatable = now.allocatable.lock().clone();
         // Labels of a node that was not read yet say nothing; the scheduler has looked at them.
-        let known = now.labels.lock().clone();
+        let labels = now.labels.lock().clone();
         let rules = &self.cx.settings.machine;
-        let placeless;
-        let (pod, labels) = match known {
-            Some(labels) => (pod, labels),
-            None => {
-                placeless = without_place(pod);
-                (&placeless, BTreeMap::new())
-            }
-        };
         let taints = now.taints.lock().clone();
         let strict_groups = now.abilities.lock().supplemental_groups_policy;
-        let node = NodeNow { allocatable: &allocatable, labels: &labels, taints: &taints, strict_groups, rules };
+        let (labels, taints) = (labels.as_ref(), taints.as_slice());
+        let node = NodeNow { allocatable: &allocatable, labels, taints, strict_groups, rules };
         admit(pod, others, node)
     }
 
@@ -264,18 +257,6 @@ impl Workers {
             }
         }
     }
-}
-
-/// The pod without its wishes about the node.
-fn without_place(pod: &Pod) -> Pod {
-    let mut out = pod.clone();
-    if let Some(spec) = &mut out.spec {
-        spec.node_selector = None;
-        if let Some(affinity) = &mut spec.affinity {
-            affinity.node_affinity = None;
-        }
-    }
-    out
 }
 
 fn active(mailboxes: &HashMap<String, Arc<Mailbox>>) -> Vec<Arc<Pod>> {

@@ -1,6 +1,9 @@
-//! Pure: whether a daemon's pod belongs on a node (upstream: pkg/controller/daemon, component-helpers nodeaffinity).
+//! Pure: whether a daemon's pod belongs on a node (upstream: pkg/controller/daemon).
+
+use std::collections::BTreeMap;
 
 use component_base::informer::Object as _;
+use component_base::placement::{selects, tolerates};
 use k8s_openapi::api::core::v1::{
     Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Taint,
     Toleration,
@@ -72,7 +75,9 @@ pub(super) fn node_of(pod: &Pod) -> Option<String> {
 
 /// Whether a pod is to be made on the node, and whether one that is there may stay.
 pub(super) fn fits(spec: &PodSpec, node: &Node) -> (bool, bool) {
-    if spec.node_name.as_deref().is_some_and(|name| !name.is_empty() && name != node.name()) || !selects(spec, node) {
+    let labels = node.metadata.labels.as_ref();
+    let selected = selects(spec, node.name(), labels.unwrap_or(&BTreeMap::new()));
+    if spec.node_name.as_deref().is_some_and(|name| !name.is_empty() && name != node.name()) || !selected {
         return (false, false);
     }
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
@@ -83,62 +88,6 @@ pub(super) fn fits(spec: &PodSpec, node: &Node) -> (bool, bool) {
         })
         .collect();
     (bothering.is_empty(), !bothering.iter().any(|taint| taint.effect == "NoExecute"))
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    let key = toleration.key.as_deref().unwrap_or_default();
-    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or_default() {
-        "Exists" => true,
-        "" | "Equal" => {
-            !key.is_empty()
-                && toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
-        }
-        _ => false,
-    }
-}
-
-fn selects(spec: &PodSpec, node: &Node) -> bool {
-    let labels = spec.node_selector.iter().flatten().all(|(key, value)| node.label(key) == Some(value));
-    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
-    labels && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, node)))
-}
-
-fn term_matches(term: &NodeSelectorTerm, node: &Node) -> bool {
-    let empty = |list: &Option<Vec<NodeSelectorRequirement>>| list.as_ref().is_none_or(Vec::is_empty);
-    if empty(&term.match_expressions) && empty(&term.match_fields) {
-        return false;
-    }
-    let fields = term
-        .match_fields
-        .iter()
-        .flatten()
-        .all(|field| field.key == "metadata.name" && satisfies(field, Some(node.name())));
-    fields
-        && term
-            .match_expressions
-            .iter()
-            .flatten()
-            .all(|requirement| satisfies(requirement, node.label(&requirement.key)))
-}
-
-fn satisfies(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = |value: &str| values.iter().any(|wanted| wanted == value);
-    let numbers = || Some((value?.parse::<i64>().ok()?, values.first()?.parse::<i64>().ok()?));
-    match requirement.operator.as_str() {
-        "In" => value.is_some_and(listed),
-        "NotIn" => !value.is_some_and(listed),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => numbers().is_some_and(|(value, limit)| value > limit),
-        "Lt" => numbers().is_some_and(|(value, limit)| value < limit),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

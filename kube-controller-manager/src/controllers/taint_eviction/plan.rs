@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use component_base::placement::tolerates;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
@@ -19,22 +20,6 @@ pub(super) enum Verdict {
 /// Taints that drive pods away.
 pub(super) fn evicting(taints: Option<&Vec<Taint>>) -> Vec<Taint> {
     taints.into_iter().flatten().filter(|taint| taint.effect == "NoExecute").cloned().collect()
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    let key = toleration.key.as_deref().unwrap_or_default();
-    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or_default() {
-        "Exists" => true,
-        "" | "Equal" => {
-            !key.is_empty()
-                && toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
-        }
-        _ => false,
-    }
 }
 
 /// Judges a pod; `first_seen` is when it was first found on the tainted node, for taints without a time.
