@@ -1,33 +1,15 @@
 //! Properties of the codecs over random objects of every kind and over damaged bytes: all ways from one form to another agree,
 //! and nothing panics.
 
+mod random;
+
 use apimachinery::codec::json::{self, DecodeOptions};
 use apimachinery::codec::{protobuf, transcode, yaml};
 use apimachinery::schema::{self, Field, Shape, Type};
 use apimachinery::value::{Key, Map, Value};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-
-/// A small generator of numbers: the seed comes from proptest.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> usize {
-        (self.next() % n) as usize
-    }
-
-    fn of<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64)]
-    }
-}
+use random::Random;
 
 const STRINGS: &[&str] = &[
     "",
@@ -108,7 +90,7 @@ fn is_type_meta(field: &Field) -> bool {
 fn object(seed: u64) -> (&'static Type, Vec<u8>) {
     let mut r = Random(seed);
     let kinds: Vec<_> = schema::kinds().filter(|(_, _, ty)| ty.is_struct()).collect();
-    let (_, _, ty) = kinds[r.below(kinds.len() as u64)];
+    let (_, _, ty) = kinds[r.below(kinds.len())];
     let mut text = Vec::new();
     json::encode_untyped(&structure(&mut r, ty, 0), &mut text);
     (ty, text)
@@ -150,7 +132,7 @@ fn without_null_fields(json: &[u8]) -> String {
 /// Damages bytes: flips, removes, inserts, repeats.
 fn damage(bytes: &mut Vec<u8>, r: &mut Random) {
     for _ in 0..1 + r.below(4) {
-        let at = r.below(bytes.len() as u64 + 1);
+        let at = r.below(bytes.len() + 1);
         match r.below(5) {
             0 if at < bytes.len() => bytes[at] ^= 1 << r.below(8),
             1 => bytes.truncate(at),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use tests::{ControlPlane, Daemon, RawClient};
+use tests::{ControlPlane, Daemon, RawClient, resident_mib};
+
+use crate::random::Random;
 
 /// Requests at most, and time at most: slow machines send fewer.
 const REQUESTS: usize = 6000;
@@ -29,27 +31,6 @@ const UPSTREAMS_5XX: [&str; 7] = [
     // time is up, for a `timeout=` of nothing
     "request did not complete within",
 ];
-
-/// A small generator (SplitMix64), so that every run does the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n.max(1) as u64).unwrap_or(0)
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
-        all[self.below(all.len())]
-    }
-}
 
 #[derive(Clone)]
 struct Request {
@@ -172,11 +153,11 @@ fn damaged(request: &Request, random: &mut Random) -> (Vec<u8>, bool) {
                     ";;;",
                     "application/json; charset=\u{1}x",
                 ];
-                request.set_header("content-type", random.pick(&all));
+                request.set_header("content-type", random.of(&all));
             }
             5 => {
                 let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "X"];
-                request.method = random.pick(&all).to_owned();
+                request.method = random.of(&all).to_owned();
             }
             6 => damage_path(&mut request.path, random),
             7 => damage_query(&mut request.query, random),
@@ -258,7 +239,7 @@ fn damage_path(path: &mut String, random: &mut Random) {
     let mut parts: Vec<String> = path.split('/').map(str::to_owned).collect();
     let at = random.below(parts.len());
     let long = "a".repeat(5000);
-    let other = random.pick(&[
+    let other = random.of(&[
         "",
         "..",
         "%2e%2e",
@@ -298,7 +279,7 @@ fn damage_path(path: &mut String, random: &mut Random) {
 }
 
 fn damage_query(query: &mut String, random: &mut Random) {
-    let name = random.pick(&[
+    let name = random.of(&[
         "limit",
         "continue",
         "resourceVersion",
@@ -324,7 +305,7 @@ fn damage_query(query: &mut String, random: &mut Random) {
         "includeObject",
     ]);
     let long = "a=b,".repeat(3000);
-    let value = random.pick(&[
+    let value = random.of(&[
         "",
         "-1",
         "0",
@@ -439,12 +420,6 @@ async fn send_damaged(
         }
     }
     Ok((REQUESTS / CONNECTIONS, failures))
-}
-
-fn resident_mib(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 #[tokio::test]

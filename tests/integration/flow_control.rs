@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use tests::{Answer, Api, ControlPlane, Daemon, Settings, eventually};
+use tests::{Answer, Api, ControlPlane, Daemon, Settings, eventually, signal};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const NODES: &str = "/api/v1/nodes";
@@ -82,10 +82,4 @@ async fn levels_limit_who_belongs_to_them() -> anyhow::Result<()> {
         scheduler.get(&cached).await?.expect(200).map(drop)
     })
     .await
-}
-
-fn signal(pid: u32, signal: &str) -> anyhow::Result<()> {
-    let status = std::process::Command::new("kill").arg(signal).arg(pid.to_string()).status()?;
-    ensure!(status.success(), "kill {signal} {pid}");
-    Ok(())
 }

@@ -8,6 +8,8 @@ mod crash;
 mod crud;
 mod flow_control;
 mod patch;
+#[path = "../../apimachinery/tests/random/mod.rs"]
+mod random;
 mod rbac;
 mod store;
 mod watch;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use tests::{Api, ControlPlane, Daemon, Settings, eventually};
+use tests::{Api, ControlPlane, Daemon, Settings, eventually, resident_mib, signal};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const LIMIT: Duration = Duration::from_secs(60);
@@ -101,12 +101,6 @@ async fn events_that_were_compacted_away_while_the_server_was_cut_off_end_watche
     ensure!(names(&api, "").await?.is_empty(), "the cache was filled anew");
     let late = api.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={first}")).await?.next_name().await?;
     ensure!(late.as_deref() == Some("ERROR 410"), "{late:?}");
-    Ok(())
-}
-
-fn signal(pid: u32, signal: &str) -> anyhow::Result<()> {
-    let status = std::process::Command::new("kill").arg(signal).arg(pid.to_string()).status()?;
-    ensure!(status.success(), "kill {signal} {pid}");
     Ok(())
 }
 
@@ -302,10 +296,4 @@ async fn a_watcher_that_does_not_read_is_dropped_and_hinders_nobody() -> anyhow:
         ensure!(events < UPDATES, "a slow watch ends early, instead of holding all events");
     }
     Ok(())
-}
-
-fn resident_mib(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }

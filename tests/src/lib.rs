@@ -12,6 +12,6 @@ mod wait;
 
 pub use api::{Answer, Api, Events};
 pub use control_plane::{ControlPlane, Daemon, Settings};
-pub use process::{Process, binary};
+pub use process::{Process, binary, resident_mib, signal};
 pub use raw::{RawAnswer, RawClient, RawConnection};
 pub use wait::eventually;

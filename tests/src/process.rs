@@ -68,3 +68,23 @@ impl Drop for Process {
         self.kill();
     }
 }
+
+/// Sends a signal, named as `kill` names it (`-STOP`).
+///
+/// # Errors
+/// When there is no such process.
+pub fn signal(pid: u32, signal: &str) -> anyhow::Result<()> {
+    let status = Command::new("kill").arg(signal).arg(pid.to_string()).status()?;
+    anyhow::ensure!(status.success(), "kill {signal} {pid}");
+    Ok(())
+}
+
+/// The memory that a process holds, in MiB.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
