@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,8 +51,9 @@ impl Collector {
         self.looked_at = Some(Instant::now());
         if full {
             self.collected_at = Some(Instant::now());
-            self.remove_folders(known, snapshot);
-            self.remove_groups(known);
+            let ours = folders(&self.cx.paths.pods());
+            self.remove_folders(&ours, known, snapshot);
+            self.remove_groups(&ours, known, snapshot);
         }
         if let Err(error) = self.remove_containers(known).await {
             tracing::debug!(%error, "dead containers were not collected");
@@ -77,19 +78,17 @@ impl Collector {
     }
 
     /// Folders of pods that nobody knows and of which nothing runs.
-    fn remove_folders(&self, known: &BTreeSet<String>, snapshot: &Snapshot) {
-        let entries = fs::read_dir(self.cx.paths.pods()).into_iter().flatten().flatten();
-        for uid in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
-            if known.contains(&uid) || snapshot.contains(&uid) {
-                continue;
-            }
-            if let Err(error) = self.cx.volumes.tear_down(&uid) {
+    fn remove_folders(&self, ours: &BTreeSet<String>, known: &BTreeSet<String>, snapshot: &Snapshot) {
+        for uid in ours.iter().filter(|uid| !known.contains(*uid) && !snapshot.contains(uid)) {
+            if let Err(error) = self.cx.volumes.tear_down(uid) {
                 tracing::warn!(uid, error = %component_base::Chain(&error), "orphaned pod folder was not removed");
             }
         }
     }
 
-    fn remove_groups(&self, known: &BTreeSet<String>) {
+    /// Groups of pods that nobody knows. What runs in one is ended only where this kubelet has or had the pod: another kubelet
+    /// of this machine may have groups below the same root, and upstream's would end its pods.
+    fn remove_groups(&self, ours: &BTreeSet<String>, known: &BTreeSet<String>, snapshot: &Snapshot) {
         for tier in self.cx.cgroups.tiers() {
             for child in self.cx.kernel.cgroup_children(&tier) {
                 let Some(uid) = child.rsplit("pod").next().filter(|uid| child.contains("pod") && uid.len() >= 32)
@@ -100,7 +99,11 @@ impl Collector {
                 if known.contains(&uid) {
                     continue;
                 }
-                if let Err(error) = self.cx.kernel.remove_cgroup(&tier.child(&format!("pod{uid}"))) {
+                let group = tier.child(&format!("pod{uid}"));
+                if !ours.contains(&uid) && !snapshot.contains(&uid) && self.cx.kernel.cgroup_is_used(&group) {
+                    continue;
+                }
+                if let Err(error) = self.cx.kernel.remove_cgroup(&group) {
                     tracing::debug!(uid, %error, "orphaned control group was not removed");
                 }
             }
@@ -124,6 +127,12 @@ impl Collector {
             }
         }
     }
+}
+
+/// Names of the folders, which are UIDs of pods.
+fn folders(path: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn remove(folder: &PathBuf) {

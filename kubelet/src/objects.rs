@@ -155,6 +155,11 @@ impl Objects {
                 cache.insert(key, Kept { object: Arc::clone(&object), read_at: Instant::now() });
                 Ok(object)
             }
+            // In the words of upstream, which looks into its own cache.
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                let message = format!("{} {name:?} not found", kind.to_lowercase());
+                Err(ObjectError::Api { code: status.code, message })
+            }
             Err(kube::Error::Api(status)) => {
                 Err(ObjectError::Api { code: status.code, message: status.message.clone() })
             }

@@ -36,6 +36,7 @@ pub enum QuantityError {
 }
 
 const NANO: i32 = -9;
+const MILLI: i32 = -3;
 const MAX_FAST_DIGITS: i32 = 18;
 
 const DECIMAL_SUFFIXES: &[(&str, i32)] =
@@ -175,17 +176,25 @@ impl Quantity {
     }
 
     /// The fields of the number that upstream reads from `text`, as Go prints them (see [`crate::dump`]): what is small enough is
-    /// held in 64 bits. Text that is no quantity gives those of zero.
-    pub(crate) fn go_fields(text: &str) -> String {
+    /// held in 64 bits. `in_milli` rounds it up to thousandths, as defaulting does, which forgets the text where it may change
+    /// something. Text that is no quantity gives the fields of zero.
+    pub(crate) fn go_fields(text: &str, in_milli: bool) -> String {
         let quantity = Quantity::parse(text).unwrap_or_default();
-        let kept = quantity.text.as_deref().unwrap_or_default();
+        let mut kept = quantity.text.as_deref().unwrap_or_default();
         let format = match quantity.format {
             Format::DecimalSi => "DecimalSI",
             Format::BinarySi => "BinarySI",
             Format::DecimalExponent => "DecimalExponent",
         };
         let (small, big) = match fast_parts(text) {
+            Some((value, scale)) if in_milli && scale < MILLI => {
+                kept = "";
+                let divisor = 10i64.saturating_pow(scale.abs_diff(MILLI));
+                let rounded = value / divisor + if value % divisor == 0 { 0 } else { value.signum() };
+                ((rounded, MILLI), None)
+            }
             Some(parts) => (parts, None),
+            None if in_milli => ((0, 0), Some(quantity.amount.round_up(MILLI).0.go_fields(MILLI))),
             None => ((0, 0), Some(quantity.amount.go_fields(NANO))),
         };
         let big = big.map_or_else(|| "(*inf.Dec)<nil>".to_owned(), |fields| format!("(*inf.Dec){fields}"));

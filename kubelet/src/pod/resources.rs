@@ -180,18 +180,18 @@ pub fn pod_amount(pod: &Pod, limits: bool, name: &str) -> (i64, bool) {
         complete &= found.is_some();
         found.unwrap_or(0)
     };
-    let mut total: i64 = pod.spec().containers.iter().map(&mut amount).sum();
+    let mut total = pod.spec().containers.iter().map(&mut amount).fold(0, i64::saturating_add);
     let (mut sidecars, mut peak) = (0, 0);
     for container in pod.init_containers() {
         if is_sidecar(container) {
-            sidecars += amount(container);
+            sidecars = i64::saturating_add(sidecars, amount(container));
             peak = peak.max(sidecars);
         } else {
-            peak = peak.max(sidecars + amount(container));
+            peak = peak.max(sidecars.saturating_add(amount(container)));
         }
     }
-    total = (total + sidecars).max(peak);
-    (total + overhead(pod, name), complete)
+    total = total.saturating_add(sidecars).max(peak);
+    (total.saturating_add(overhead(pod, name)), complete)
 }
 
 /// What the pod's sandbox itself takes, in thousandths.

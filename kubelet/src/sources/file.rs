@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use apimachinery::{dump, hash};
 use k8s_openapi::api::core::v1::{Pod, PodStatus, Toleration};
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
@@ -121,12 +121,9 @@ fn static_pod(text: &str, file: &str, node: &str) -> Result<Pod, ManifestError> 
     // By way of text: from a tree would compile a second decoder of everything a pod may hold.
     let mut pod: Pod =
         serde_json::from_str(&value.to_string()).map_err(|error| ManifestError::NotAPod(error.to_string()))?;
-    let mut hash = Sha256::new();
-    hash.update(serde_json::to_vec(&pod).unwrap_or_default());
-    hash.update(format!("host:{node}file:{file}"));
-    let hash: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    defaults::apply(&mut pod);
     let uid = match pod.uid() {
-        "" => hash.clone(),
+        "" => hashed(&pod, file, node),
         own => own.to_owned(),
     };
     let name = format!("{}-{}", pod.name(), node.to_lowercase());
@@ -152,9 +149,16 @@ fn static_pod(text: &str, file: &str, node: &str) -> Result<Pod, ManifestError> 
         tolerations.push(everything);
     }
     pod.status = Some(PodStatus { phase: Some("Pending".to_owned()), ..PodStatus::default() });
-    defaults::apply(&mut pod);
     refuse_api_objects(&pod)?;
     Ok(pod)
+}
+
+/// The UID of a pod with all defaults, which is upstream's: an exchange of the kubelet must not restart what runs.
+fn hashed(pod: &Pod, file: &str, node: &str) -> String {
+    let value = apimachinery::value::to_value(pod).unwrap_or_default();
+    let mut text = dump::internal_pod_for_hash(value);
+    text.push_str(&format!("host:{node}file:{file}"));
+    hash::fnv128a(text.as_bytes())
 }
 
 /// The time of the file stands for when it was first seen, so that reading it again gives the same pod.
@@ -197,6 +201,20 @@ mod tests {
         assert_eq!(again, pod);
         let changed = static_pod(&MANIFEST.replace("image: i", "image: j"), "/m/web.yaml", "Node-1").expect("a pod");
         assert_ne!(changed.uid(), pod.uid());
+    }
+
+    /// Manifests, and the UIDs that upstream's kubelet gives them as /m/web.yaml on the node Node-1.
+    const RECORDED: &str = include_str!("../../tests/data/static_pods.tsv");
+
+    #[test]
+    fn uids_are_those_of_upstream() {
+        for line in RECORDED.lines() {
+            let (manifest, uid) = line.split_once('\t').expect("two columns");
+            let value = component_base::config::parse_yaml(manifest).expect("YAML");
+            let mut pod: Pod = serde_json::from_value(value).expect("a pod");
+            defaults::apply(&mut pod);
+            assert_eq!(hashed(&pod, "/m/web.yaml", "Node-1"), uid, "{manifest}");
+        }
     }
 
     #[test]

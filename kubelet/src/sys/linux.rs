@@ -138,6 +138,10 @@ impl Kernel for Linux {
         self.cgroups.remove(name)
     }
 
+    fn cgroup_is_used(&self, name: &CgroupName) -> bool {
+        !self.cgroups.pids(name).is_empty()
+    }
+
     fn cgroup_children(&self, name: &CgroupName) -> Vec<String> {
         self.cgroups.children(name)
     }

@@ -99,6 +99,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// Something in it does not die.
     fn remove_cgroup(&self, name: &CgroupName) -> io::Result<()>;
 
+    /// True when processes are in the group or below it.
+    fn cgroup_is_used(&self, name: &CgroupName) -> bool;
+
     /// Names of the direct children of a group, as they are on disk.
     fn cgroup_children(&self, name: &CgroupName) -> Vec<String>;
 
