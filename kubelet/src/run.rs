@@ -15,7 +15,7 @@ use component_base::serving;
 use component_base::tls::{CertSource, KeyPairFiles, ServerTls};
 use component_base::{Chain, Flags, Informers, Reader, Shutdown, task};
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{NodeStatus, Pod, Service};
+use k8s_openapi::api::core::v1::{Node, NodeStatus, Pod, Service};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -186,6 +186,7 @@ impl Api {
         task::spawn("api-source", sources::api::run(pods.clone(), sets));
         workers.machinery().mirror.set_pods(pods.clone());
         task::spawn("mirror-pods", sources::mirror::follow(pods.clone(), workers.clone()));
+        follow_node(&informers, node, workers);
         let classes: Reader<RuntimeClass> = informers.reader();
         workers
             .machinery()
@@ -209,6 +210,22 @@ impl Api {
             reporter.run(client, stop).await;
         });
     }
+}
+
+/// Keeps to what the API says about the node.
+fn follow_node(informers: &Informers, node: &str, workers: &Workers) {
+    let field_selector = format!("metadata.name={node}");
+    // Its status is long, and what this kubelet wrote itself.
+    let transform: fn(&mut Node) = |node| node.status = None;
+    let reader =
+        informers.reader_with(InformerOptions { field_selector, transform: Some(transform), ..Default::default() });
+    let cx = Arc::clone(workers.machinery());
+    reader.on_event(move |event| event.new_state().into_iter().for_each(|node| cx.node.place.tell(node)));
+    let (nodes, name) = (kube::Api::<Node>::all(informers.client().clone()), node.to_owned());
+    workers.machinery().node.place.set_reader(Box::new(move || {
+        let (nodes, name) = (nodes.clone(), name.clone());
+        Box::pin(async move { nodes.get(&name).await.ok() })
+    }));
 }
 
 /// Waits until the runtime answers.

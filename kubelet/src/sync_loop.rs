@@ -86,16 +86,19 @@ impl SyncLoop {
         loop {
             tokio::select! {
                 () = stop.wait() => return,
-                Some(set) = sets.recv() => self.take(set),
+                Some(set) = sets.recv() => self.take(set).await,
                 _ = relist.tick() => self.look().await,
                 _ = housekeeping.tick() => self.keep_house().await,
             }
         }
     }
 
-    fn take(&mut self, set: PodSet) {
+    async fn take(&mut self, set: PodSet) {
         let source = set.source;
         let changes = self.desired.replace(set);
+        if changes.updated.iter().any(|pod| self.workers.is_out_of_place(pod)) {
+            self.workers.machinery().node.place.refresh().await;
+        }
         for pod in changes.updated {
             tracing::debug!(?source, pod = %crate::pod::view::PodView::display(pod.as_ref()), "pod changed");
             self.workers.update(pod);

@@ -210,9 +210,7 @@ impl Reporter {
             Some(conditions) => conditions,
             None => {
                 let node = nodes.get(&self.facts.name).await?;
-                let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone());
-                *self.cx.node.taints.lock() = taints.unwrap_or_default();
-                *self.cx.node.labels.lock() = node.metadata.labels;
+                self.cx.node.place.tell(&node);
                 if let Some(cidr) = node.spec.and_then(|spec| spec.pod_cidr) {
                     self.tell_pod_cidr(&cidr).await;
                 }

@@ -15,6 +15,11 @@ use super::resources::pod_amount;
 use super::sysctls;
 use super::view::{PodView, is_sidecar};
 
+/// The node's labels or name do not suit the pod.
+const NODE_AFFINITY: &str = "NodeAffinity";
+/// The pod does not bear the node's taints.
+const TAINTS: &str = "TaintToleration";
+
 /// Why a pod is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -52,6 +57,13 @@ pub struct NodeNow<'a> {
     pub rules: &'a MachineRules,
 }
 
+impl Rejection {
+    /// True when the node's labels or taints are the reason.
+    pub fn is_about_place(&self) -> bool {
+        matches!(self.reason.as_str(), NODE_AFFINITY | TAINTS)
+    }
+}
+
 fn rejection(reason: &str, message: impl Into<String>) -> Rejection {
     Rejection { reason: reason.to_owned(), message: message.into() }
 }
@@ -66,14 +78,14 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: NodeNow<'_>) -> Result<(), Re
     let selected = node.labels.is_none_or(|labels| selects(pod.spec(), &node.rules.node, labels));
     if !selected && !pod.is_static() {
         let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
-        return Err(rejection("NodeAffinity", message));
+        return Err(rejection(NODE_AFFINITY, message));
     }
     check_ports(pod, others)?;
     let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
     let tolerated = |taint: &Taint| tolerations.iter().any(|one| tolerates(one, taint));
     if !pod.is_static() && node.taints.iter().any(|taint| taint.effect == "NoExecute" && !tolerated(taint)) {
         let message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
-        return Err(rejection("TaintToleration", message));
+        return Err(rejection(TAINTS, message));
     }
     Ok(())
 }

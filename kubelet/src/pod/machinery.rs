@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Taint};
+use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 
 use super::admission::MachineRules;
@@ -18,6 +18,7 @@ use super::view::PodView;
 use crate::allocation::Allocations;
 use crate::events::Events;
 use crate::images::Images;
+use crate::node::NodePlace;
 use crate::objects::Objects;
 use crate::paths::Paths;
 use crate::probes::Probes;
@@ -79,7 +80,7 @@ pub struct PodSettings {
 }
 
 /// Facts about the node that change while it runs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct NodeState {
     /// Addresses of the node, the primary one first.
     pub host_ips: Mutex<Vec<String>>,
@@ -87,10 +88,8 @@ pub struct NodeState {
     pub allocatable: Mutex<BTreeMap<String, String>>,
     /// What the runtime can do.
     pub abilities: Mutex<Abilities>,
-    /// Taints of the node, as it was registered or read.
-    pub taints: Mutex<Vec<Taint>>,
-    /// Labels of the node, where they are known.
-    pub labels: Mutex<Option<BTreeMap<String, String>>>,
+    /// Labels and taints of the node.
+    pub place: NodePlace,
     /// Why pods cannot get a network, empty when they can.
     pub network_error: Mutex<String>,
 }

@@ -131,19 +131,27 @@ impl Workers {
         let now = &self.cx.node;
         let allocatable = now.allocatable.lock().clone();
         // Labels of a node that was not read yet say nothing; the scheduler has looked at them.
-        let labels = now.labels.lock().clone();
+        let (labels, taints) = now.place.get();
         let rules = &self.cx.settings.machine;
-        let taints = now.taints.lock().clone();
         let strict_groups = now.abilities.lock().supplemental_groups_policy;
         let (labels, taints) = (labels.as_ref(), taints.as_slice());
         let node = NodeNow { allocatable: &allocatable, labels, taints, strict_groups, rules };
         admit(pod, others, node)
     }
 
+    /// True when a new pod would be refused for what the node's labels or taints were when they were last heard of.
+    pub fn is_out_of_place(&self, pod: &Pod) -> bool {
+        let mailboxes = self.mailboxes.lock();
+        if mailboxes.contains_key(pod.uid()) || !awaits_admission(pod) {
+            return false;
+        }
+        let others = self.allotted(active(&mailboxes));
+        self.admission(pod, &others).is_err_and(|rejection| rejection.is_about_place())
+    }
+
     /// The end of a pod that this node cannot take. What runs already was taken before.
     fn refusal(&self, pod: &Pod, others: &[Arc<Pod>]) -> Option<Ending> {
-        let pending = matches!(pod.status().phase.as_deref(), None | Some("" | "Pending"));
-        if !pending || pod.metadata.deletion_timestamp.is_some() {
+        if !awaits_admission(pod) {
             return None;
         }
         let rejection = self.admission(pod, others).err()?;
@@ -257,6 +265,11 @@ impl Workers {
             }
         }
     }
+}
+
+/// Pods that run already, and those that are about to go, are not judged.
+fn awaits_admission(pod: &Pod) -> bool {
+    matches!(pod.status().phase.as_deref(), None | Some("" | "Pending")) && pod.metadata.deletion_timestamp.is_none()
 }
 
 fn active(mailboxes: &HashMap<String, Arc<Mailbox>>) -> Vec<Arc<Pod>> {
