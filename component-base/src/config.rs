@@ -1,10 +1,13 @@
-//! Configuration files: YAML or JSON, one kind each, read strictly (an unknown or repeated field is an error).
+//! Configuration files: YAML or JSON, one kind each, read strictly (an unknown or repeated field is an error), or leniently where
+//! upstream does so.
 //!
 //! Flags that were set win over the file: the caller applies them after [`load`].
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,11 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>, api_versions: &[&str], 
 /// # Errors
 /// See [`ConfigError`].
 pub fn parse<T: DeserializeOwned>(text: &str, name: &str, api_versions: &[&str], kind: &str) -> Result<T, ConfigError> {
+    serde_json::from_value(header_checked(text, name, api_versions, kind)?).map_err(ConfigError::Strict)
+}
+
+/// The fields of a file whose version and kind are right.
+fn header_checked(text: &str, name: &str, api_versions: &[&str], kind: &str) -> Result<Value, ConfigError> {
     let mut value = parse_yaml(text).map_err(|error| ConfigError::Syntax(name.to_owned(), Box::new(error)))?;
     let mut take = |key: &str| {
         let taken = value.as_object_mut().and_then(|map| map.remove(key));
@@ -60,14 +68,48 @@ pub fn parse<T: DeserializeOwned>(text: &str, name: &str, api_versions: &[&str],
     if found_kind != kind || !api_versions.contains(&found_version.as_str()) {
         return Err(ConfigError::Kind { kind: found_kind, api_version: found_version });
     }
+    Ok(value)
+}
+
+/// As [`load`], but an unknown field is told and passed over, as upstream does with its older kinds. Fields are known by what
+/// a `T` of defaults is written with; a map that is empty there holds any keys.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn load_lenient<T>(path: impl AsRef<Path>, api_versions: &[&str], kind: &str) -> Result<T, ConfigError>
+where
+    T: DeserializeOwned + Serialize + Default,
+{
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
+    let mut value = header_checked(&text, &name, api_versions, kind)?;
+    let known = serde_json::to_value(T::default()).unwrap_or_default();
+    for field in remove_unknown(&mut value, &known) {
+        tracing::warn!(path = name, field, "unknown field of the configuration is ignored");
+    }
     serde_json::from_value(value).map_err(ConfigError::Strict)
+}
+
+/// Takes out what `known` does not have; answers the paths of it.
+fn remove_unknown(value: &mut Value, known: &Value) -> Vec<String> {
+    let (Value::Object(fields), Value::Object(known)) = (value, known) else { return Vec::new() };
+    if known.is_empty() {
+        return Vec::new();
+    }
+    let mut removed: Vec<String> = fields.keys().filter(|name| !known.contains_key(*name)).cloned().collect();
+    fields.retain(|name, _| known.contains_key(name));
+    for (name, inner) in fields {
+        removed.extend(remove_unknown(inner, &known[name]).into_iter().map(|inner| format!("{name}.{inner}")));
+    }
+    removed
 }
 
 /// YAML as Go reads it (octal `0644`), as a JSON value; repeated keys are an error.
 ///
 /// # Errors
 /// The parser's.
-pub fn parse_yaml(text: &str) -> Result<serde_json::Value, serde_saphyr::Error> {
+pub fn parse_yaml(text: &str) -> Result<Value, serde_saphyr::Error> {
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
     serde_saphyr::from_str_with_options(text, options)
 }

@@ -471,42 +471,4 @@ impl Configuration {
         }
         names
     }
-
-    /// The first thing that cannot be.
-    ///
-    /// # Errors
-    /// What is wrong, for people.
-    pub fn validate(&self) -> Result<(), String> {
-        let one_of = |field: &str, value: &str, allowed: &[&str]| {
-            if allowed.contains(&value) {
-                Ok(())
-            } else {
-                Err(format!("invalid configuration: {field} {value:?} is not one of {allowed:?}"))
-            }
-        };
-        one_of("cgroupDriver", &self.cgroup_driver, &["cgroupfs", "systemd"])?;
-        one_of("authorization.mode", &self.authorization.mode, &["AlwaysAllow", "Webhook"])?;
-        if self.image_gc_low_threshold_percent >= self.image_gc_high_threshold_percent {
-            return Err(format!(
-                "invalid configuration: imageGCLowThresholdPercent (--image-gc-low-threshold) {} must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) {}",
-                self.image_gc_low_threshold_percent, self.image_gc_high_threshold_percent
-            ));
-        }
-        if self.max_pods < 0 {
-            return Err(format!(
-                "invalid configuration: maxPods (--max-pods) {} must not be a negative number",
-                self.max_pods
-            ));
-        }
-        if self.node_lease_duration_seconds <= 0 {
-            return Err("invalid configuration: nodeLeaseDurationSeconds must be greater than 0".to_owned());
-        }
-        if self.container_runtime_endpoint.is_empty() {
-            return Err("invalid configuration: the containerRuntimeEndpoint was not specified or empty".to_owned());
-        }
-        if self.server_tls_bootstrap && !self.tls_cert_file.is_empty() {
-            return Err("invalid configuration: serverTLSBootstrap and tlsCertFile exclude each other".to_owned());
-        }
-        Ok(())
-    }
 }

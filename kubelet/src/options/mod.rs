@@ -5,6 +5,7 @@
 mod config;
 mod duration;
 mod flags;
+mod validation;
 
 use component_base::Flags;
 use component_base::config::ConfigError;
@@ -54,13 +55,17 @@ impl Options {
         let mut config: Configuration = if path.is_empty() {
             Configuration::legacy()
         } else {
-            component_base::config::load(&path, &API_VERSIONS, "KubeletConfiguration")
+            component_base::config::load_lenient(&path, &API_VERSIONS, "KubeletConfiguration")
                 .map_err(|source| OptionsError::Config { path, source })?
         };
         flags::apply(&flags, &mut config)?;
         config.complete();
-        config.validate().map_err(OptionsError::Invalid)?;
-        Ok(Self { config, flags })
+        let problems = validation::problems(&config);
+        match problems.as_slice() {
+            [] => Ok(Self { config, flags }),
+            [only] => Err(OptionsError::Invalid(only.clone())),
+            several => Err(OptionsError::Invalid(format!("[{}]", several.join(", ")))),
+        }
     }
 
     /// The root folder.
@@ -120,11 +125,26 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_refused() {
+    fn unknown_fields_are_passed_over_and_wrong_ones_refused() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("kubelet.yaml");
-        let text = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nporrt: 11\n";
-        std::fs::write(&path, text).expect("written");
-        assert!(Options::load(flags(&[&format!("--config={}", path.display())])).is_err());
+        let load = |fields: &str| {
+            let path = folder.path().join("kubelet.yaml");
+            let text = format!("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n{fields}\n");
+            std::fs::write(&path, text).expect("written");
+            Options::load(flags(&[&format!("--config={}", path.display())])).map(|options| options.config)
+        };
+        let config =
+            load("porrt: 11\nmaxPods: 7\nauthentication: {x509: {wrong: 1, clientCAFile: /ca}}\nevictionHard: {a: b}")
+                .expect("usable");
+        assert_eq!((config.port, config.max_pods), (10250, 7));
+        assert_eq!(config.authentication.x509.client_ca_file, "/ca");
+        assert_eq!(config.eviction_hard.expect("set")["a"], "b");
+        assert!(load("maxPods: x").is_err());
+        let error = load("maxPods: -1\npodsPerCore: -1").expect_err("negative").to_string();
+        assert!(
+            error.starts_with(
+                "failed to validate kubelet configuration: [invalid configuration: maxPods (--max-pods) -1"
+            )
+        );
     }
 }
