@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use apimachinery::field::aggregate;
 use tokio::runtime::Runtime;
 
 use crate::config::ConfigError;
@@ -13,6 +14,13 @@ use crate::shutdown::Shutdown;
 
 /// A daemon's configuration, after defaulting.
 pub trait Configuration {
+    /// What upstream writes before the text of a file that cannot be read (`failed complete: `).
+    const UNREADABLE: &'static str = "";
+    /// What upstream writes before the text of a file that is no such configuration.
+    const UNDECODABLE: &'static str = "";
+    /// What upstream writes before the problems of a configuration (`failed validate: `).
+    const INVALID: &'static str = "";
+
     /// What is wrong with it, each in a sentence; empty if nothing.
     fn problems(&self) -> Vec<String>;
     /// The whole of it with apiVersion and kind, as `/configz` and `--write-config-to` show it.
@@ -23,11 +31,16 @@ pub trait Configuration {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The configuration file cannot be used.
-    #[error("failed to load the configuration")]
-    Config(#[from] ConfigError),
+    #[error("{0}{1}")]
+    Config(&'static str, ConfigError),
     /// The configuration is invalid.
-    #[error("invalid configuration: {}", .0.join("; "))]
-    Invalid(Vec<String>),
+    #[error("{prefix}{}", aggregate(problems.iter().cloned()))]
+    Invalid {
+        /// What upstream writes before it.
+        prefix: &'static str,
+        /// What is wrong, each in a sentence.
+        problems: Vec<String>,
+    },
     /// The effective configuration cannot be written.
     #[error("cannot write the configuration to {0:?}")]
     Write(String, #[source] std::io::Error),
@@ -41,20 +54,26 @@ pub fn main<E: std::error::Error>(daemon: &str, table: &str, run: impl FnOnce(&F
     crate::tls::install_provider();
     let flags = Flags::from_env(daemon, table);
     if let Err(error) = crate::logs::init(&flags) {
-        // There is no log to write it to.
-        #[expect(clippy::print_stderr, reason = "logging could not be set up")]
-        {
-            eprintln!("Error: {}", Chain(&error));
-        }
-        return ExitCode::FAILURE;
+        return logs_refused(daemon, &error);
     }
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(err = %Chain(&error), "Command failed");
-            ExitCode::FAILURE
-        }
+        Err(error) => command_failed(&Chain(&error)),
     }
+}
+
+/// Tells why logging is not as asked; the process' exit status. The daemons whose configuration holds the logging settings
+/// name them so.
+pub fn logs_refused(daemon: &str, error: &crate::logs::LogError) -> ExitCode {
+    crate::logs::init_plain();
+    let place = if matches!(daemon, "kube-proxy" | "kubelet") { "initialize logging: logging." } else { "" };
+    command_failed(&format_args!("{place}{error}"))
+}
+
+/// Logs what ends the daemon; the process' exit status.
+pub fn command_failed(error: &dyn std::fmt::Display) -> ExitCode {
+    tracing::error!(err = %error, "command failed");
+    ExitCode::FAILURE
 }
 
 /// A configuration that a daemon can run with; none if it was only to be written out (`--write-config-to`).
@@ -62,10 +81,13 @@ pub fn main<E: std::error::Error>(daemon: &str, table: &str, run: impl FnOnce(&F
 /// # Errors
 /// When it cannot be loaded or written, or is invalid.
 pub fn configured<C: Configuration>(flags: &Flags, loaded: Result<C, ConfigError>) -> Result<Option<C>, StartError> {
-    let config = loaded?;
+    let config = loaded.map_err(|error| {
+        let prefix = if matches!(error, ConfigError::Read(_)) { C::UNREADABLE } else { C::UNDECODABLE };
+        StartError::Config(prefix, error)
+    })?;
     let problems = config.problems();
     if !problems.is_empty() {
-        return Err(StartError::Invalid(problems));
+        return Err(StartError::Invalid { prefix: C::INVALID, problems });
     }
     let path = flags.str("write-config-to");
     if path.is_empty() {
@@ -114,6 +136,6 @@ mod tests {
         let flags = Flags::defaults("sample", table);
         assert!(configured(&flags, Ok(Sample(Vec::new()))).unwrap().is_some());
         let refused = configured(&flags, Ok(Sample(vec!["a".to_owned(), "b".to_owned()]))).err().unwrap();
-        assert_eq!(refused.to_string(), "invalid configuration: a; b");
+        assert_eq!(refused.to_string(), "[a, b]");
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! upstream: staging/src/k8s.io/cri-client/pkg/remote_runtime.go
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -20,13 +21,11 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The scheme is not one that a Linux kubelet can dial.
-    #[error("protocol {scheme:?} of the endpoint {endpoint:?} is not supported, only unix is")]
-    Scheme {
-        /// What was written before `://`.
-        scheme: String,
-        /// The whole endpoint.
-        endpoint: String,
-    },
+    #[error("protocol {0:?} not supported")]
+    Scheme(String),
+    /// TCP could be dialled, but no runtime is to be reached by it.
+    #[error("only support unix socket endpoint")]
+    Tcp,
     /// No socket path was given.
     #[error("the endpoint {0:?} has no socket path")]
     NoPath(String),
@@ -66,16 +65,30 @@ fn channel(endpoint: &str) -> Result<Channel, ChannelError> {
     let target = Endpoint::from_static("http://localhost");
     Ok(target.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
         let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        async move {
+            let stream = UnixStream::connect(&path).await.map_err(|error| dial_error(&path, &error))?;
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
     })))
+}
+
+/// In the words of Go's gRPC, which those who run a kubelet know.
+fn dial_error(path: &Path, error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let mut chars = text.split(" (os error").next().unwrap_or_default().chars();
+    let reason: String = chars.next().into_iter().flat_map(char::to_lowercase).chain(chars).collect();
+    let message = format!(
+        "connection error: desc = \"transport: Error while dialing: dial unix {}: connect: {reason}\"",
+        path.display()
+    );
+    io::Error::new(error.kind(), message)
 }
 
 fn socket_path(endpoint: &str) -> Result<PathBuf, ChannelError> {
     let path = match endpoint.split_once(':') {
         Some(("unix", rest)) => rest.strip_prefix("//").unwrap_or(rest),
-        Some((scheme, _)) if !endpoint.starts_with('/') => {
-            return Err(ChannelError::Scheme { scheme: scheme.to_owned(), endpoint: endpoint.to_owned() });
-        }
+        Some(("tcp", _)) => return Err(ChannelError::Tcp),
+        Some((scheme, _)) if !endpoint.starts_with('/') => return Err(ChannelError::Scheme(scheme.to_owned())),
         _ => endpoint,
     };
     if path.is_empty() {
@@ -93,6 +106,15 @@ mod tests {
         for text in ["unix:///run/x.sock", "unix:/run/x.sock", "/run/x.sock"] {
             assert_eq!(socket_path(text).expect("valid"), PathBuf::from("/run/x.sock"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_missing_socket_is_told_as_go_does() {
+        let error = std::fs::read("/nope.sock").expect_err("no such file");
+        assert_eq!(
+            dial_error(Path::new("/nope.sock"), &error).to_string(),
+            "connection error: desc = \"transport: Error while dialing: dial unix /nope.sock: connect: no such file or directory\""
+        );
     }
 
     #[test]

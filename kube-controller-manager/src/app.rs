@@ -82,14 +82,14 @@ pub(crate) enum AppError {
     #[error(transparent)]
     Start(#[from] daemon::StartError),
     /// Feature gates.
-    #[error("invalid argument for \"--feature-gates\" flag")]
+    #[error(transparent)]
     Gates(#[from] component_base::flags::GateError),
     /// Names in `--controllers`.
     #[error("{0:?} is not in the list of known controllers")]
     UnknownController(String),
     /// The API client.
-    #[error("cannot make a client")]
-    Client(#[source] ClientError),
+    #[error(transparent)]
+    Client(ClientError),
     /// The HTTPS server.
     #[error("cannot serve")]
     Serving(#[source] ServingError),

@@ -7,42 +7,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use component_base::Flags;
-use component_base::config::ConfigError;
+use component_base::config::{ConfigError, Format, GoDuration};
 use component_base::daemon::Configuration;
-use component_base::flags::{format_duration, parse_duration};
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-const API_VERSIONS: &[&str] = &["kubeproxy.config.k8s.io/v1alpha1"];
-const KIND: &str = "KubeProxyConfiguration";
-
-/// A duration as Go writes it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GoDuration(pub Duration);
-
-impl GoDuration {
-    const fn seconds(n: u64) -> Self {
-        Self(Duration::from_secs(n))
-    }
-}
-
-impl<'de> Deserialize<'de> for GoDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let nanos = parse_duration(&text).map_err(serde::de::Error::custom)?;
-        Ok(Self(u64::try_from(nanos).map_or(Duration::ZERO, Duration::from_nanos)))
-    }
-}
-
-impl Serialize for GoDuration {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format_duration(i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX)))
-    }
-}
+const FORMAT: Format = Format {
+    versions: &["kubeproxy.config.k8s.io/v1alpha1"],
+    kind: "KubeProxyConfiguration",
+    scheme: "pkg/proxy/apis/config/scheme/scheme.go:29",
+    lenient: true,
+};
 
 /// How to reach the API server.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename = "v1alpha1.ClientConnectionConfiguration", default)]
 pub struct ClientConnection {
     /// Path of a kubeconfig; empty means in-cluster.
     pub kubeconfig: String,
@@ -58,10 +37,10 @@ pub struct ClientConnection {
 
 /// Settings of the iptables backend.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename = "v1alpha1.KubeProxyIPTablesConfiguration", default)]
 pub struct IptablesSettings {
     /// Bit of the packet mark for masquerading; 14 unless given.
-    pub masquerade_bit: Option<u32>,
+    pub masquerade_bit: Option<i32>,
     /// Masquerade everything.
     #[serde(rename = "masqueradeAll")]
     pub masquerade_all: bool,
@@ -75,7 +54,7 @@ pub struct IptablesSettings {
 
 /// Settings of the ipvs backend, which this build does not have.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename = "v1alpha1.KubeProxyIPVSConfiguration", default)]
 #[expect(missing_docs, reason = "accepted for upstream's sake, read by nobody")]
 pub struct IpvsSettings {
     pub sync_period: GoDuration,
@@ -92,10 +71,10 @@ pub struct IpvsSettings {
 
 /// Settings of the nftables backend.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename = "v1alpha1.KubeProxyNFTablesConfiguration", default)]
 pub struct NftablesSettings {
     /// Bit of the packet mark for masquerading; 14 unless given.
-    pub masquerade_bit: Option<u32>,
+    pub masquerade_bit: Option<i32>,
     /// Masquerade everything.
     pub masquerade_all: bool,
     /// Interval of checks and of retries; 0 means 30 s.
@@ -106,7 +85,7 @@ pub struct NftablesSettings {
 
 /// How to recognize traffic of local pods, for the modes that need a name.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename = "v1alpha1.DetectLocalConfiguration", default)]
 pub struct DetectLocal {
     /// The bridge that pods are on.
     pub bridge_interface: String,
@@ -116,12 +95,12 @@ pub struct DetectLocal {
 
 /// Kernel settings of connection tracking.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename = "v1alpha1.KubeProxyConntrackConfiguration", default)]
 pub struct Conntrack {
     /// Entries per CPU; 0 leaves the kernel's limit, absent means 32768.
-    pub max_per_core: Option<i64>,
+    pub max_per_core: Option<i32>,
     /// At least so many entries; absent means 131072.
-    pub min: Option<i64>,
+    pub min: Option<i32>,
     /// Of idle established connections; absent means a day, 0 leaves it.
     pub tcp_established_timeout: Option<GoDuration>,
     /// Of half-closed connections; absent means an hour, 0 leaves it.
@@ -136,7 +115,7 @@ pub struct Conntrack {
 
 /// The file.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename = "v1alpha1.KubeProxyConfiguration", default)]
 pub struct Config {
     /// Feature gates.
     pub feature_gates: Option<BTreeMap<String, bool>>,
@@ -195,26 +174,25 @@ impl Config {
     /// # Errors
     /// Unreadable, of another kind, or with unknown fields.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        component_base::config::load::<Self>(path, API_VERSIONS, KIND).map(Self::defaulted)
+        component_base::config::load::<Self>(path, &FORMAT).map(Self::defaulted)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, ConfigError> {
+        component_base::config::parse::<Self>(text, &FORMAT).map(Self::defaulted)
     }
 
     /// What the flags say, where there is no file.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the client takes single precision, as upstream's flag does")]
     pub fn from_flags(flags: &Flags) -> Self {
-        let duration = |name| GoDuration(flags.duration(name));
-        let list = |name| Some(flags.list(name).to_vec());
-        let bit = u32::try_from(flags.int("iptables-masquerade-bit")).ok();
+        let duration = |name| GoDuration::from_nanos(flags.duration_nanos(name));
+        let list = |name: &str| Some(flags.list(name).to_vec());
+        let number = |name| i32::try_from(flags.int(name)).ok();
+        let bit = number("iptables-masquerade-bit");
         let masquerade_all = flags.bool("masquerade-all");
         let (sync_period, min_sync_period) = (duration("iptables-sync-period"), duration("iptables-min-sync-period"));
-        let address = |name: &str, port_flag: &str| {
-            if flags.changed(port_flag) {
-                let host = flags.str(name).rsplit_once(':').map_or("", |(host, _)| host);
-                return format!("{host}:{}", flags.int(port_flag));
-            }
-            flags.str(name).to_owned()
-        };
-        Self {
+        let config = Self {
             client_connection: ClientConnection {
                 kubeconfig: flags.str("kubeconfig").to_owned(),
                 qps: flags.float("kube-api-qps") as f32,
@@ -222,8 +200,8 @@ impl Config {
                 ..ClientConnection::default()
             },
             bind_address: flags.str("bind-address").to_owned(),
-            healthz_bind_address: address("healthz-bind-address", "healthz-port"),
-            metrics_bind_address: address("metrics-bind-address", "metrics-port"),
+            healthz_bind_address: flags.str("healthz-bind-address").to_owned(),
+            metrics_bind_address: flags.str("metrics-bind-address").to_owned(),
             bind_address_hard_fail: flags.bool("bind-address-hard-fail"),
             mode: flags.str("proxy-mode").to_owned(),
             iptables: IptablesSettings {
@@ -241,19 +219,65 @@ impl Config {
             },
             cluster_cidr: flags.str("cluster-cidr").to_owned(),
             node_port_addresses: list("nodeport-addresses"),
-            oom_score_adj: i32::try_from(flags.int("oom-score-adj")).ok(),
+            oom_score_adj: number("oom-score-adj"),
             conntrack: Conntrack {
-                max_per_core: Some(flags.int("conntrack-max-per-core")),
-                min: Some(flags.int("conntrack-min")),
+                max_per_core: number("conntrack-max-per-core"),
+                min: number("conntrack-min"),
                 tcp_established_timeout: Some(duration("conntrack-tcp-timeout-established")),
                 tcp_close_wait_timeout: Some(duration("conntrack-tcp-timeout-close-wait")),
                 tcp_be_liberal: flags.bool("conntrack-tcp-be-liberal"),
                 udp_timeout: duration("conntrack-udp-timeout"),
                 udp_stream_timeout: duration("conntrack-udp-timeout-stream"),
             },
+            config_sync_period: duration("config-sync-period"),
+            ipvs: IpvsSettings {
+                sync_period: duration("ipvs-sync-period"),
+                min_sync_period: duration("ipvs-min-sync-period"),
+                scheduler: flags.str("ipvs-scheduler").to_owned(),
+                exclude_cidrs: list("ipvs-exclude-cidrs"),
+                strict_arp: flags.bool("ipvs-strict-arp"),
+                tcp_timeout: duration("ipvs-tcp-timeout"),
+                tcp_fin_timeout: duration("ipvs-tcpfin-timeout"),
+                udp_timeout: duration("ipvs-udp-timeout"),
+            },
             ..Self::default()
+        };
+        config.or_by_port(flags)
+    }
+
+    /// The old port flags: zero switches a server off, others stand for a port that the address does not give.
+    fn or_by_port(mut self, flags: &Flags) -> Self {
+        let (sync_period, min_sync_period) = (self.iptables.sync_period, self.iptables.min_sync_period);
+        for (address, flag) in
+            [(&mut self.healthz_bind_address, "healthz-port"), (&mut self.metrics_bind_address, "metrics-port")]
+        {
+            if let Ok(ip) = address.parse::<IpAddr>() {
+                *address = match ip {
+                    IpAddr::V4(ip) => format!("{ip}:{}", flags.int(flag)),
+                    IpAddr::V6(ip) => format!("[{ip}]:{}", flags.int(flag)),
+                };
+            }
         }
-        .defaulted()
+        let off = ["healthz-port", "metrics-port"].map(|flag| flags.int(flag) == 0);
+        let mut config = self.defaulted();
+        if off[0] {
+            config.healthz_bind_address.clear();
+        }
+        if off[1] {
+            config.metrics_bind_address.clear();
+        }
+        // A flag's zero is meant, where a file's is only left open.
+        for (flag, slot, value) in [
+            ("iptables-sync-period", &mut config.iptables.sync_period, sync_period),
+            ("iptables-min-sync-period", &mut config.iptables.min_sync_period, min_sync_period),
+        ] {
+            if flags.changed(flag) {
+                *slot = value;
+            }
+        }
+        config.nftables.sync_period = config.iptables.sync_period;
+        config.nftables.min_sync_period = config.iptables.min_sync_period;
+        config
     }
 
     fn defaulted(mut self) -> Self {
@@ -274,10 +298,12 @@ impl Config {
         self.healthz_bind_address = with_port(&self.healthz_bind_address, if v6 { "[::]" } else { "0.0.0.0" }, 10256);
         self.metrics_bind_address =
             with_port(&self.metrics_bind_address, if v6 { "[::1]" } else { "127.0.0.1" }, 10249);
-        or(&mut self.iptables.sync_period, GoDuration::seconds(30));
-        or(&mut self.iptables.min_sync_period, GoDuration::seconds(1));
-        or(&mut self.nftables.sync_period, GoDuration::seconds(30));
-        or(&mut self.nftables.min_sync_period, GoDuration::seconds(1));
+        or(&mut self.iptables.sync_period, GoDuration::from_secs(30));
+        or(&mut self.iptables.min_sync_period, GoDuration::from_secs(1));
+        or(&mut self.nftables.sync_period, GoDuration::from_secs(30));
+        or(&mut self.nftables.min_sync_period, GoDuration::from_secs(1));
+        or(&mut self.ipvs.sync_period, GoDuration::from_secs(30));
+        or(&mut self.config_sync_period, GoDuration::from_secs(15 * 60));
         or(&mut self.client_connection.qps, 5.0);
         or(&mut self.client_connection.burst, 10);
         or(&mut self.mode, "iptables".into());
@@ -288,8 +314,8 @@ impl Config {
         self.oom_score_adj.get_or_insert(-999);
         self.conntrack.max_per_core.get_or_insert(32 * 1024);
         self.conntrack.min.get_or_insert(128 * 1024);
-        self.conntrack.tcp_established_timeout.get_or_insert(GoDuration::seconds(86400));
-        self.conntrack.tcp_close_wait_timeout.get_or_insert(GoDuration::seconds(3600));
+        self.conntrack.tcp_established_timeout.get_or_insert(GoDuration::from_secs(86400));
+        self.conntrack.tcp_close_wait_timeout.get_or_insert(GoDuration::from_secs(3600));
         let addresses = self.node_port_addresses.get_or_insert_default();
         if self.mode == "nftables" && addresses.is_empty() {
             addresses.push("primary".into());
@@ -299,9 +325,16 @@ impl Config {
 
     /// Intervals of the chosen mode: (sync, least).
     pub fn periods(&self) -> (Duration, Duration) {
+        let (sync, least) = self.written_periods();
+        (sync.0, least.0)
+    }
+
+    /// The same with their signs.
+    pub(crate) fn written_periods(&self) -> (GoDuration, GoDuration) {
         match self.mode.as_str() {
-            "nftables" => (self.nftables.sync_period.0, self.nftables.min_sync_period.0),
-            _ => (self.iptables.sync_period.0, self.iptables.min_sync_period.0),
+            "ipvs" => (self.ipvs.sync_period, self.ipvs.min_sync_period),
+            "nftables" => (self.nftables.sync_period, self.nftables.min_sync_period),
+            _ => (self.iptables.sync_period, self.iptables.min_sync_period),
         }
     }
 
@@ -312,85 +345,22 @@ impl Config {
 }
 
 impl Configuration for Config {
+    const UNREADABLE: &'static str = "failed complete: ";
+    const UNDECODABLE: &'static str = "failed complete: failed to decode: ";
+    const INVALID: &'static str = "failed validate: ";
+
     fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut check = |bad: bool, text: String| {
-            if bad {
-                problems.push(text);
-            }
-        };
-        let mode = self.mode.as_str();
-        let known = ["iptables", "ipvs", "nftables"];
-        check(
-            !known.contains(&mode),
-            format!(
-                "Mode: Invalid value: {mode:?}: must be iptables, ipvs, nftables or blank (blank means the best-available proxy [currently iptables])"
-            ),
-        );
-        check(mode == "ipvs", "the ipvs mode is not part of this build; use iptables or nftables".into());
-        let local = self.detect_local_mode.as_str();
-        let modes = ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"];
-        check(
-            !modes.contains(&local),
-            format!(
-                "DetectLocalMode: Invalid value: {local:?}: must be ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix or blank"
-            ),
-        );
-        check(
-            local == "BridgeInterface" && self.detect_local.bridge_interface.is_empty(),
-            "DetectLocal.BridgeInterface: Invalid value: \"\": cannot be empty".into(),
-        );
-        check(
-            local == "InterfaceNamePrefix" && self.detect_local.interface_name_prefix.is_empty(),
-            "DetectLocal.InterfacePrefix: Invalid value: \"\": cannot be empty".into(),
-        );
-        check(
-            self.bind_address.parse::<IpAddr>().is_err(),
-            format!(
-                "BindAddress: Invalid value: {:?}: not a valid textual representation of an IP address",
-                self.bind_address
-            ),
-        );
-        for (name, address) in
-            [("HealthzBindAddress", &self.healthz_bind_address), ("MetricsBindAddress", &self.metrics_bind_address)]
-        {
-            check(
-                address.parse::<SocketAddr>().is_err(),
-                format!("{name}: Invalid value: {address:?}: must be IP:port"),
-            );
+        let mut problems: Vec<String> = crate::validation::validate(self).iter().map(ToString::to_string).collect();
+        if self.mode == "ipvs" && problems.is_empty() {
+            problems.push("the ipvs mode is not part of this build; use iptables or nftables".to_owned());
         }
-        for bit in [self.iptables.masquerade_bit, self.nftables.masquerade_bit].into_iter().flatten() {
-            check(bit > 31, format!("MasqueradeBit: Invalid value: {bit}: must be within the range [0, 31]"));
-        }
-        let cidrs = self.cluster_cidr.split(',').filter(|c| !c.is_empty());
-        for cidr in cidrs.filter(|c| c.trim().parse::<IpNet>().is_err()) {
-            check(
-                true,
-                format!(
-                    "DetectLocal.ClusterCIDRs: Invalid value: {cidr:?}: must be a valid CIDR block (e.g. 10.100.0.0/16 or fde4:8dba:82e1::/48)"
-                ),
-            );
-        }
-        for net in self.node_port_addresses.iter().flatten() {
-            check(
-                net != "primary" && net.parse::<IpNet>().is_err(),
-                format!("NodePortAddresses: Invalid value: {net:?}: must be a valid CIDR block"),
-            );
-        }
-        let score = self.oom_score_adj.unwrap_or(0);
-        check(
-            !(-1000..=1000).contains(&score),
-            format!("OOMScoreAdj: Invalid value: {score}: must be within the range [-1000, 1000]"),
-        );
-        let (sync, least) = self.periods();
-        check(least > sync, "SyncPeriod: Invalid value: must be greater than or equal to MinSyncPeriod".into());
         problems
     }
 
     fn to_value(&self) -> serde_json::Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
-        value["apiVersion"] = API_VERSIONS[0].into();
-        value["kind"] = KIND.into();
+        value["apiVersion"] = FORMAT.versions[0].into();
+        value["kind"] = FORMAT.kind.into();
         value
     }
 }
@@ -401,8 +371,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
         let head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
-        component_base::config::parse::<Config>(&format!("{head}{text}"), "test", API_VERSIONS, KIND)
-            .map(Config::defaulted)
+        Config::parse(format!("{head}{text}").as_bytes())
     }
 
     #[test]
@@ -423,7 +392,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_do() {
-        assert!(parse("iptables: {masqueradeBits: 1}").is_err());
+        assert!(parse("iptables: {masqueradeBit: a}").is_err());
         assert_eq!(
             parse("mode: ipvs").unwrap().problems(),
             ["the ipvs mode is not part of this build; use iptables or nftables"]

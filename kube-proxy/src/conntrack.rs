@@ -129,7 +129,7 @@ pub fn apply_sysctls(config: &Conntrack) {
         set("nf_conntrack_max", max);
         raise_hash_size(max / 4);
     }
-    let seconds = |duration: Option<crate::config::GoDuration>| {
+    let seconds = |duration: Option<component_base::config::GoDuration>| {
         duration.and_then(|d| i64::try_from(d.0.as_secs()).ok()).filter(|s| *s > 0)
     };
     let timeouts = [
@@ -148,7 +148,9 @@ pub fn apply_sysctls(config: &Conntrack) {
 
 fn conntrack_max(config: &Conntrack, cpus: i64) -> i64 {
     match config.max_per_core.unwrap_or(0) {
-        per_core if per_core > 0 => (per_core * cpus).min(MAX_LIMIT).max(config.min.unwrap_or(0).min(MAX_LIMIT)),
+        per_core if per_core > 0 => {
+            (i64::from(per_core) * cpus).min(MAX_LIMIT).max(i64::from(config.min.unwrap_or(0)).min(MAX_LIMIT))
+        }
         _ => 0,
     }
 }

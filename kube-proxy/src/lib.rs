@@ -17,5 +17,6 @@ pub mod sync;
 #[cfg(test)]
 mod testing;
 pub mod tracker;
+mod validation;
 
 pub use run::{RunError, run};

@@ -30,6 +30,7 @@ const WITHOUT_FILE: &[&str] = &[
     "bind-address",
     "bind-address-hard-fail",
     "cluster-cidr",
+    "config-sync-period",
     "conntrack-max-per-core",
     "conntrack-min",
     "conntrack-tcp-be-liberal",

@@ -36,8 +36,13 @@ pub enum RunError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The API server cannot be addressed.
-    #[error("cannot make an API client")]
-    Client(#[source] ClientError),
+    #[error(transparent)]
+    Client(ClientError),
+    /// Neither a kubeconfig nor a pod to run in.
+    #[error(
+        "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined"
+    )]
+    NotInCluster,
     /// No packet filter works for the primary family.
     #[error("no support for primary IP family {0:?}")]
     Unsupported(&'static str, #[source] BackendError),
@@ -141,7 +146,10 @@ async fn run_until_stopped(flags: &Flags, config: Config) -> Result<(), RunError
 
 fn connect(flags: &Flags, config: &Config) -> Result<kube::Client, RunError> {
     let connection = &config.client_connection;
-    let client = ClientConfig::load(&connection.kubeconfig, flags.str("master")).map_err(RunError::Client)?;
+    let client = ClientConfig::load(&connection.kubeconfig, flags.str("master")).map_err(|error| match error {
+        ClientError::NotConfigured => RunError::NotInCluster,
+        other => RunError::Client(other),
+    })?;
     let burst = u32::try_from(connection.burst).unwrap_or(0);
     client.daemon("kube-proxy").limits(connection.qps, burst).connect().map_err(RunError::Client)
 }
@@ -195,7 +203,7 @@ fn settings(config: &Config, family: Family, host: &Host) -> Settings {
     Settings {
         family,
         masquerade_all,
-        masquerade_bit: bit.unwrap_or(14),
+        masquerade_bit: bit.and_then(|bit| u32::try_from(bit).ok()).unwrap_or(14),
         local: local_traffic(config, family, host),
         localhost_node_ports: localhost && family == Family::V4 && node_ports.has_ipv4_loopback(),
         node_ports,

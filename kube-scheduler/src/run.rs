@@ -32,8 +32,8 @@ pub enum RunError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The API server cannot be addressed.
-    #[error("cannot make an API client")]
-    Client(#[source] ClientError),
+    #[error(transparent)]
+    Client(ClientError),
     /// The profiles cannot be built.
     #[error("initializing profiles")]
     Profiles(#[source] ProfileError),

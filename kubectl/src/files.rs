@@ -4,31 +4,11 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// The text that Go prints for an operating system error.
-pub fn go_error(error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::NotFound => "no such file or directory".to_owned(),
-        ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        ErrorKind::AlreadyExists => "file exists".to_owned(),
-        ErrorKind::IsADirectory => "is a directory".to_owned(),
-        ErrorKind::NotADirectory => "not a directory".to_owned(),
-        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        _ => {
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-            let mut chars = text.chars();
-            chars.next().map_or(String::new(), |c| c.to_lowercase().chain(chars).collect())
-        }
-    }
-}
+pub use component_base::error::go_error;
 
 /// Reads a file; the error is Go's `open PATH: …`.
 pub fn read(path: &str) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| {
-        let op = if e.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
-        anyhow::anyhow!("{op} {path}: {}", go_error(&e))
-    })
+    Ok(component_base::error::read_file(path)?)
 }
 
 /// Replaces a file's content, readable by the owner alone.

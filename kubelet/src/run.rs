@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apimachinery::quantity::Quantity;
+use apimachinery::quote::quote;
 use component_base::events::Recorder;
+use component_base::flags::{self, FlagError};
 use component_base::informer::Options as InformerOptions;
 use component_base::serving;
 use component_base::tls::{CertSource, KeyPairFiles, ServerTls};
-use component_base::{Chain, Flags, Informers, Reader, Shutdown, task};
+use component_base::{Chain, Flags, Informers, Reader, Shutdown, daemon, task};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Node, NodeStatus, Pod, Service};
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -63,39 +65,56 @@ const WORKER_THREADS: usize = 2;
 
 /// Reads the command line and runs until a signal.
 pub fn main() -> ExitCode {
-    let flags = Flags::from_env("kubelet", FLAGS);
-    if let Err(error) = component_base::logs::init(&flags) {
-        eprintln!("Error: {error}");
-        return ExitCode::FAILURE;
-    }
     component_base::tls::install_provider();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(flags)),
-        Err(error) => Err(error.into()),
+    let flags = match Flags::parse("kubelet", FLAGS, std::env::args_os()) {
+        Ok(flags::Request::Run(flags)) => flags,
+        Ok(flags::Request::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse_command_line(&error),
     };
+    for warning in &flags.warnings {
+        eprintln!("{warning}");
+    }
+    if let Err(error) = component_base::logs::init(&flags) {
+        return daemon::logs_refused("kubelet", &error);
+    }
+    let result = Options::load(*flags).map_err(BoxError::from).and_then(|options| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
+        runtime.block_on(run(options)).map_err(|error| format!("failed to run Kubelet: {}", Chain(&*error)).into())
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = %Chain(&*error), "command failed");
-            ExitCode::FAILURE
+        Err(error) => daemon::command_failed(&Chain(&*error)),
+    }
+}
+
+/// Upstream's kubelet parses its flags itself and tells what is wrong with them in its log.
+fn refuse_command_line(error: &FlagError) -> ExitCode {
+    component_base::logs::init_plain();
+    match error {
+        FlagError::Arguments { args, .. } => {
+            daemon::command_failed(&format_args!("unknown command {}", args.first().map_or("", String::as_str)))
         }
+        other => daemon::command_failed(&format_args!("failed to parse kubelet flag: {other}")),
     }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-async fn run(flags: Flags) -> Result<(), BoxError> {
-    let options = Options::load(flags)?;
+async fn run(options: Options) -> Result<(), BoxError> {
     let stop = Shutdown::on_signals()?;
     let node = options.node_name();
     tracing::info!(node, version = component_base::version::GIT_VERSION, "starting kubelet");
     for field in options.config.without_effect() {
         tracing::warn!(field, "field of the configuration is accepted but has no effect in this build");
     }
+    let api = Api::connect(&options, &node, &stop).await?;
+    check_access(&options.config, api.is_some())?;
     let runtime = connect_runtime(&options).await?;
     let kernel = prepare_kernel(&options, runtime.as_ref()).await?;
-    let api = Api::connect(&options, &node, &stop).await?;
     let recorder = api.as_ref().map(|api| Recorder::core(api.client.clone(), "kubelet", &node));
     let client = api.as_ref().map(|api| api.client.clone());
     let events = Events::new(recorder, &node);
@@ -228,34 +247,40 @@ fn follow_node(informers: &Informers, node: &str, workers: &Workers) {
     }));
 }
 
-/// Waits until the runtime answers.
+/// What callers are let in by must be there: the API, or the authorities' file.
+fn check_access(config: &Configuration, has_api: bool) -> Result<(), BoxError> {
+    let authorities = &config.authentication.x509.client_ca_file;
+    if !authorities.is_empty() {
+        component_base::error::read_file(authorities)?;
+    }
+    if config.authentication.webhook.enabled && !has_api {
+        return Err("no client provided, cannot use webhook authentication".into());
+    }
+    match config.authorization.mode.as_str() {
+        "AlwaysAllow" => Ok(()),
+        "Webhook" if has_api => Ok(()),
+        "Webhook" => Err("no client provided, cannot use webhook authorization".into()),
+        "" => Err("no authorization mode specified".into()),
+        other => Err(format!("unknown authorization mode {other}").into()),
+    }
+}
+
+/// Asks the runtime who it is. One that does not answer ends the kubelet, as upstream's: whoever runs it starts it again.
 async fn connect_runtime(options: &Options) -> Result<Arc<dyn Runtime>, BoxError> {
     let config = &options.config;
-    let runtime = CriRuntime::new(
-        &config.container_runtime_endpoint,
-        &config.image_service_endpoint,
-        config.runtime_request_timeout.0,
-    )?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match runtime.version().await {
-            Ok(version) => {
-                tracing::info!(
-                    runtime = version.runtime_name,
-                    version = version.runtime_version,
-                    api = version.runtime_api_version,
-                    "container runtime is there"
-                );
-                return Ok(Arc::new(runtime));
-            }
-            Err(error) if waited < Duration::from_secs(60) => {
-                tracing::warn!(endpoint = config.container_runtime_endpoint, %error, "container runtime does not answer yet");
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                waited += Duration::from_secs(2);
-            }
-            Err(error) => return Err(format!("validate service connection: {error}").into()),
-        }
-    }
+    let endpoint = &config.container_runtime_endpoint;
+    let runtime = CriRuntime::new(endpoint, &config.image_service_endpoint, config.runtime_request_timeout.0)?;
+    let version = runtime.version().await.map_err(|error| {
+        let endpoint = quote(endpoint);
+        format!("validate service connection: validate CRI v1 runtime API for endpoint {endpoint}: {error}")
+    })?;
+    tracing::info!(
+        runtime = version.runtime_name,
+        version = version.runtime_version,
+        api = version.runtime_api_version,
+        "container runtime is there"
+    );
+    Ok(Arc::new(runtime))
 }
 
 async fn prepare_kernel(options: &Options, runtime: &dyn Runtime) -> Result<Arc<dyn Kernel>, BoxError> {
@@ -267,13 +292,6 @@ async fn prepare_kernel(options: &Options, runtime: &dyn Runtime) -> Result<Arc<
     };
     let kernel = Linux::new(if systemd { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs });
     if kernel.cgroup_version() == CgroupVersion::V1 {
-        if config.fail_cgroup_v1 {
-            return Err(
-                "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is unsupported \
-                        and will be removed in a future release"
-                    .into(),
-            );
-        }
         tracing::warn!("cgroup v1 support is deprecated, please migrate to cgroup v2");
     }
     if config.fail_swap_on && Machine::read().swap_bytes > 0 {
@@ -423,8 +441,8 @@ fn start_housekeeping(options: &Options, workers: &Workers, stop: &Shutdown) -> 
     };
     task::spawn("log-rotation", Rotator::new(Arc::clone(&cx.runtime), policy).run(stop.clone()));
     let policy = CollectPolicy {
-        high_percent: u64::from(config.image_gc_high_threshold_percent),
-        low_percent: u64::from(config.image_gc_low_threshold_percent),
+        high_percent: u64::try_from(config.image_gc_high_threshold_percent).unwrap_or_default(),
+        low_percent: u64::try_from(config.image_gc_low_threshold_percent).unwrap_or_default(),
         age_min: config.image_minimum_gc_age.signed(),
         age_max: config.image_maximum_gc_age.signed(),
     };
@@ -451,7 +469,7 @@ async fn serve(
 ) -> Result<(), BoxError> {
     let config = &options.config;
     if config.healthz_port != 0 {
-        let address = SocketAddr::new(config.healthz_bind_address.parse()?, config.healthz_port);
+        let address = SocketAddr::new(config.healthz_bind_address.parse()?, u16::try_from(config.healthz_port)?);
         let listener = serving::bind(address).await.map_err(|error| format!("listen on {address}: {error}"))?;
         let router = serving::Router::new(server::health(Arc::clone(health)));
         task::spawn("healthz", serving::serve(listener, None, router, stop.clone()));
@@ -471,7 +489,7 @@ async fn serve(
     let tls = server_tls(options, node, client, &addresses, stop)?;
     let only_tls13 = config.tls_min_version == "VersionTLS13";
     let tls = component_base::tls::server_config(tls, true, true, only_tls13);
-    let address = SocketAddr::new(config.address.parse()?, config.port);
+    let address = SocketAddr::new(config.address.parse()?, u16::try_from(config.port)?);
     let listener = serving::bind(address).await.map_err(|error| format!("listen on {address}: {error}"))?;
     tracing::info!(%address, "serving");
     task::spawn("server", serving::serve(listener, Some(tls), router, stop.clone()));

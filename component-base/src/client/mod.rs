@@ -6,6 +6,7 @@
 mod endpoint;
 mod exec;
 mod identity;
+mod kubeconfig;
 mod limiter;
 mod transport;
 
@@ -16,6 +17,8 @@ use http::{HeaderValue, Uri};
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{AuthInfo, Cluster, Kubeconfig};
 use tower::ServiceBuilder;
+
+use crate::error::PathError;
 
 pub use endpoint::{Pem, TlsOptions};
 pub use exec::{ExecCredentials, ExecError};
@@ -28,14 +31,16 @@ const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The kubeconfig cannot be read or parsed.
-    #[error("cannot load kubeconfig {path:?}")]
+    /// The kubeconfig cannot be read.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The kubeconfig cannot be parsed.
+    #[error("error loading config file {path:?}: {reason}")]
     Kubeconfig {
         /// The file.
         path: String,
-        /// What went wrong.
-        #[source]
-        source: kube::config::KubeconfigError,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A context, cluster or user that is named but not defined.
     #[error("invalid configuration: {0}")]
@@ -109,9 +114,8 @@ impl ClientConfig {
     /// # Errors
     /// When the file is missing or wrong.
     pub fn from_kubeconfig(path: impl AsRef<Path>, master: &str) -> Result<Self, ClientError> {
-        let path = path.as_ref();
-        let config = Kubeconfig::read_from(path)
-            .map_err(|source| ClientError::Kubeconfig { path: path.display().to_string(), source })?;
+        let config = kubeconfig::read(path.as_ref())?;
+        kubeconfig::check_usable(&config, master)?;
         Self::from_context(&config, None, master)
     }
 

@@ -64,8 +64,8 @@ impl Flags {
         {
             return Ok(Request::Print(format!("Kubernetes {}\n", crate::version::GIT_VERSION)));
         }
-        if let Some(first) = flags.args.first() {
-            return Err(FlagError::Arguments { daemon: daemon.to_owned(), args: format!("{first:?}") });
+        if flags.args.iter().any(|arg| !arg.is_empty()) {
+            return Err(FlagError::Arguments { daemon: daemon.to_owned(), args: flags.args });
         }
         Ok(Request::Run(Box::new(flags)))
     }

@@ -1,5 +1,7 @@
 //! pflag's grammar: `--name=value`, `--name value`, bare booleans, `-v=3`, `-v 3`, `-v3`, `--` ends the flags.
 
+use apimachinery::quote::quote_slice;
+
 use super::Flags;
 use super::spec::Spec;
 use super::value::ValueError;
@@ -43,12 +45,12 @@ pub enum FlagError {
         source: ValueError,
     },
     /// Arguments where none are taken.
-    #[error("{daemon:?} does not take any arguments, got [{args}]")]
+    #[error("{daemon:?} does not take any arguments, got {}", quote_slice(args))]
     Arguments {
         /// The command.
         daemon: String,
-        /// The first argument, quoted.
-        args: String,
+        /// What was given.
+        args: Vec<String>,
     },
 }
 
@@ -201,7 +203,10 @@ mod tests {
                 &["--port=x"],
                 "invalid argument \"x\" for \"--port\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
             ),
-            (&["-v=x"], "invalid argument \"x\" for \"-v, --v\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"),
+            (
+                &["-v=x"],
+                "invalid argument \"x\" for \"-v, --v\" flag: strconv.ParseUint: parsing \"x\": invalid syntax",
+            ),
             (
                 &["--allow-all=maybe"],
                 "invalid argument \"maybe\" for \"--allow-all\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
@@ -209,6 +214,7 @@ mod tests {
             (&["--period=5"], "invalid argument \"5\" for \"--period\" flag: time: missing unit in duration \"5\""),
             (&["--bind-address=x"], "invalid argument \"x\" for \"--bind-address\" flag: failed to parse IP: \"x\""),
             (&["run"], "\"kube-test\" does not take any arguments, got [\"run\"]"),
+            (&["run", "b c"], "\"kube-test\" does not take any arguments, got [\"run\" \"b c\"]"),
             (&["--version"], "Kubernetes v1.36.2\n"),
         ] {
             assert_eq!(run(args).expect_err(message), message);

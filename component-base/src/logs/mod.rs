@@ -22,8 +22,19 @@ pub enum LogError {
     #[error("format: Invalid value: {0:?}: Unsupported log format")]
     Format(String),
     /// A malformed `--vmodule`.
-    #[error("invalid argument {0:?} for \"--vmodule\" flag: expect comma-separated list of filename=N")]
-    Vmodule(String),
+    #[error("invalid argument {0:?} for \"--vmodule\" flag: {1}")]
+    Vmodule(String, VmoduleError),
+}
+
+/// What is wrong with a part of `--vmodule`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VmoduleError {
+    /// No `=`.
+    #[error("{0:?} does not have the pattern=N format")]
+    Pattern(String),
+    /// No number after it.
+    #[error("parsing verbosity in {0:?}: strconv.ParseUint: parsing {1:?}: invalid syntax")]
+    Number(String, String),
 }
 
 pub(crate) struct Settings {
@@ -82,12 +93,17 @@ pub fn set_verbosity(level: i32) {
 pub fn set_vmodule(text: &str) -> Result<(), LogError> {
     let mut modules = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
-        let parsed = part.split_once('=').and_then(|(pattern, level)| Some((pattern.to_owned(), level.parse().ok()?)));
-        modules.push(parsed.ok_or_else(|| LogError::Vmodule(text.to_owned()))?);
+        modules.push(module(part).map_err(|error| LogError::Vmodule(text.to_owned(), error))?);
     }
     *settings().modules.write() = modules;
     tracing::callsite::rebuild_interest_cache();
     Ok(())
+}
+
+fn module(part: &str) -> Result<(String, i32), VmoduleError> {
+    let (pattern, level) = part.split_once('=').ok_or_else(|| VmoduleError::Pattern(part.to_owned()))?;
+    let level = level.parse().map_err(|_| VmoduleError::Number(part.to_owned(), level.to_owned()))?;
+    Ok((pattern.to_owned(), level))
 }
 
 impl Settings {

@@ -1,7 +1,10 @@
 //! Arguments of plugins. upstream: kube-scheduler/config/v1/types_pluginargs.go, pkg/scheduler/apis/config/validation
 
+use apimachinery::field::{Errors, Path};
+use component_base::config::DecodeError;
 use k8s_openapi::api::core::v1 as api;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::model::{LabelMatcher, SpreadConstraint, Unsatisfiable};
 
@@ -19,97 +22,176 @@ pub struct PluginArgs {
 }
 
 impl PluginArgs {
-    /// Takes the arguments of one plugin.
+    /// Takes the arguments of one plugin; the unknown fields in them. Plugins without arguments take anything.
     ///
     /// # Errors
-    /// A text naming the field that is unknown or wrong.
-    pub fn set(&mut self, plugin: &str, args: &serde_json::Value) -> Result<(), String> {
+    /// A field of a wrong type.
+    pub fn set(&mut self, plugin: &str, args: &serde_json::Value) -> Result<Vec<String>, DecodeError> {
         let mut args = args.clone();
         if let Some(object) = args.as_object_mut() {
             object.remove("apiVersion");
-            let kind = object.remove("kind");
-            let expected = format!("{plugin}Args");
-            if kind.as_ref().is_some_and(|k| k.as_str() != Some(&expected)) {
-                return Err(format!("want args to be of type {expected}"));
-            }
+            object.remove("kind");
         }
         if args.is_null() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        fn read<T: for<'de> Deserialize<'de>>(slot: &mut T, args: serde_json::Value) -> Result<(), String> {
-            *slot = serde_json::from_value(args).map_err(|e| e.to_string())?;
-            Ok(())
+        fn read<T: DeserializeOwned>(slot: &mut T, args: &serde_json::Value) -> Result<Vec<String>, DecodeError> {
+            let (value, unknown) = component_base::config::decode(args)?;
+            *slot = value;
+            Ok(unknown)
         }
         match plugin {
-            "DefaultPreemption" => read(&mut self.preemption, args)?,
-            "InterPodAffinity" => read(&mut self.inter_pod_affinity, args)?,
-            "NodeResourcesFit" => read(&mut self.fit, args)?,
-            "NodeResourcesBalancedAllocation" => read(&mut self.balanced, args)?,
-            "PodTopologySpread" => read(&mut self.spread, args)?,
-            "NodeAffinity" => read(&mut self.node_affinity, args)?,
-            "VolumeBinding" => read(&mut self.volume_binding, args)?,
-            other => return Err(format!("plugin {other:?} takes no arguments")),
+            "DefaultPreemption" => read(&mut self.preemption, &args),
+            "InterPodAffinity" => read(&mut self.inter_pod_affinity, &args),
+            "NodeResourcesFit" => read(&mut self.fit, &args),
+            "NodeResourcesBalancedAllocation" => read(&mut self.balanced, &args),
+            "PodTopologySpread" => read(&mut self.spread, &args),
+            "NodeAffinity" => read(&mut self.node_affinity, &args),
+            "VolumeBinding" => read(&mut self.volume_binding, &args),
+            _ => Ok(Vec::new()),
         }
-        self.problems().into_iter().next().map_or(Ok(()), Err)
     }
 
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut check = |bad: bool, text: String| {
-            if bad {
-                problems.push(text);
+    /// What is wrong with the arguments of one plugin.
+    pub fn problems(&self, plugin: &str, path: &Path) -> Errors {
+        let mut errors = Errors::new();
+        match plugin {
+            "DefaultPreemption" => self.preemption.check(path, &mut errors),
+            "InterPodAffinity" => {
+                let weight = self.inter_pod_affinity.hard_pod_affinity_weight;
+                if !(0..=100).contains(&weight) {
+                    let path = path.child("hardPodAffinityWeight");
+                    errors.invalid(path, i64::from(weight), "not in valid range [0, 100]");
+                }
             }
-        };
+            "NodeResourcesFit" => self.fit.scoring_strategy.check(&path.child("scoringStrategy"), &mut errors),
+            "NodeResourcesBalancedAllocation" => {
+                for (index, spec) in self.balanced.resources.iter().enumerate() {
+                    let path = path.child("resources").index(index);
+                    if self.balanced.resources[..index].iter().any(|earlier| earlier.name == spec.name) {
+                        errors.duplicate(path.child("name"), spec.name.as_str());
+                    }
+                    if spec.weight != 1 {
+                        errors.invalid(path.child("weight"), spec.weight, "must be 1");
+                    }
+                }
+            }
+            "PodTopologySpread" => self.spread.check(path, &mut errors),
+            "VolumeBinding" => {
+                let seconds = self.volume_binding.bind_timeout_seconds;
+                if seconds < 0 {
+                    let detail = "invalid BindTimeoutSeconds, should not be a negative value";
+                    errors.invalid(path.child("bindTimeoutSeconds"), seconds, detail);
+                }
+            }
+            _ => {}
+        }
+        errors
+    }
+}
+
+impl DefaultPreemptionArgs {
+    fn check(&self, path: &Path, errors: &mut Errors) {
         let (share, number) =
-            (self.preemption.min_candidate_nodes_percentage, self.preemption.min_candidate_nodes_absolute);
-        check(
-            !(0..=100).contains(&share),
-            format!("minCandidateNodesPercentage: Invalid value: {share}: not in valid range [0, 100]"),
-        );
-        check(number < 0, format!("minCandidateNodesAbsolute: Invalid value: {number}: not in valid range [0, inf)"));
-        check(
-            share == 0 && number == 0,
-            "minCandidateNodesPercentage: Invalid value: 0: cannot be zero at the same time as minCandidateNodesAbsolute".into(),
-        );
-        let weight = self.inter_pod_affinity.hard_pod_affinity_weight;
-        check(
-            !(0..=100).contains(&weight),
-            format!("hardPodAffinityWeight: Invalid value: {weight}: not in valid range [0, 100]"),
-        );
-        let scoring = &self.fit.scoring_strategy;
-        for spec in scoring.resources.iter().chain(&self.balanced.resources) {
-            check(
-                !(1..=100).contains(&spec.weight),
-                format!("resource weight of {} not in valid range (0, 100]", spec.name),
-            );
+            (i64::from(self.min_candidate_nodes_percentage), i64::from(self.min_candidate_nodes_absolute));
+        let [percentage, absolute] =
+            ["minCandidateNodesPercentage", "minCandidateNodesAbsolute"].map(|n| path.child(n));
+        if !(0..=100).contains(&share) {
+            errors.invalid(&percentage, share, "not in valid range [0, 100]");
         }
-        check(self.balanced.resources.iter().any(|r| r.weight != 1), "resources: weight: must be 1".into());
-        if scoring.type_ == ScoringStrategyType::RequestedToCapacityRatio {
-            let shape = scoring.requested_to_capacity_ratio.as_ref().map_or(&[][..], |r| &r.shape);
-            check(
-                shape.is_empty(),
-                "scoringStrategy.requestedToCapacityRatio.shape: Required value: at least one point must be specified"
-                    .into(),
-            );
-            let ascending = shape.windows(2).all(|pair| pair[0].utilization < pair[1].utilization);
-            check(!ascending, "shape: utilization values must be sorted in increasing order".into());
-            let ranges = shape.iter().all(|p| (0..=100).contains(&p.utilization) && (0..=10).contains(&p.score));
-            check(!ranges, "shape: utilization not in valid range [0-100] or score not in valid range [0-10]".into());
+        if number < 0 {
+            errors.invalid(&absolute, number, "not in valid range [0, inf)");
         }
-        let defaults = self.spread.default_constraints.as_deref().unwrap_or_default();
-        let system = self.spread.system_defaults();
-        check(
-            system && !defaults.is_empty(),
-            "defaultingType: Invalid value: \"System\": when .defaultConstraints are not empty".into(),
-        );
-        check(defaults.iter().any(|c| c.label_selector.is_some()), "defaultConstraints.labelSelector: Forbidden: constraint must not define a selector, as they deduced for each pod".into());
-        problems
+        if share == 0 && number == 0 {
+            errors.invalid(&percentage, share, "cannot be zero at the same time as minCandidateNodesAbsolute");
+            errors.invalid(&absolute, number, "cannot be zero at the same time as minCandidateNodesPercentage");
+        }
+    }
+}
+
+impl ScoringStrategy {
+    fn check(&self, path: &Path, errors: &mut Errors) {
+        let types = ["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"];
+        if !types.contains(&self.type_.as_str()) {
+            errors.not_supported(path.child("type"), self.type_.as_str(), &types);
+        }
+        for (index, spec) in self.resources.iter().enumerate().filter(|(_, spec)| !(1..=100).contains(&spec.weight)) {
+            let detail = format!("resource weight of {} not in valid range (0, 100]", spec.name);
+            errors.invalid(path.child("resources").index(index).child("weight"), spec.weight, detail);
+        }
+        let ratio = path.child("requestedToCapacityRatio");
+        match (&self.requested_to_capacity_ratio, self.type_ == "RequestedToCapacityRatio") {
+            (None, true) => errors.required(ratio, "must be specified when type is RequestedToCapacityRatio"),
+            (Some(_), false) => errors.forbidden(ratio, "must be nil when type is not RequestedToCapacityRatio"),
+            (Some(given), true) => check_shape(&given.shape, &ratio.child("shape"), errors),
+            (None, false) => {}
+        }
+    }
+}
+
+fn check_shape(shape: &[ShapePoint], path: &Path, errors: &mut Errors) {
+    if shape.is_empty() {
+        return errors.required(path, "at least one point must be specified");
+    }
+    if let Some(at) = shape.windows(2).position(|pair| pair[0].utilization >= pair[1].utilization) {
+        let path = path.index(at + 1).child("utilization");
+        errors.invalid(path, shape[at + 1].utilization, "values must be sorted in increasing order");
+    }
+    for (index, point) in shape.iter().enumerate() {
+        if !(0..=100).contains(&point.utilization) {
+            let path = path.index(index).child("utilization");
+            errors.invalid(path, point.utilization, "not in valid range [0, 100]");
+        }
+        if !(0..=10).contains(&point.score) {
+            errors.invalid(path.index(index).child("score"), point.score, "not in valid range [0, 10]");
+        }
+    }
+}
+
+impl PodTopologySpreadArgs {
+    fn check(&self, path: &Path, errors: &mut Errors) {
+        let constraints = self.default_constraints.as_deref().unwrap_or_default();
+        let kind = self.defaulting_type.as_deref().filter(|kind| !kind.is_empty()).unwrap_or("System");
+        let kinds = ["System", "List"];
+        if !kinds.contains(&kind) {
+            errors.not_supported(path.child("defaultingType"), kind, &kinds);
+        } else if kind == "System" && !constraints.is_empty() {
+            errors.invalid(path.child("defaultingType"), kind, "when .defaultConstraints are not empty");
+        }
+        let actions = ["DoNotSchedule", "ScheduleAnyway"];
+        for (index, constraint) in constraints.iter().enumerate() {
+            let list = path.child("defaultConstraints");
+            let path = list.index(index);
+            if constraint.max_skew <= 0 {
+                errors.invalid(path.child("maxSkew"), i64::from(constraint.max_skew), "not in valid range (0, inf)");
+            }
+            let key = constraint.topology_key.as_str();
+            if key.is_empty() {
+                errors.required(path.child("topologyKey"), "can not be empty");
+            }
+            let action = constraint.when_unsatisfiable.as_str();
+            if action.is_empty() {
+                errors.required(path.child("whenUnsatisfiable"), "can not be empty");
+            } else if !actions.contains(&action) {
+                errors.not_supported(path.child("whenUnsatisfiable"), action, &actions);
+            }
+            if constraint.label_selector.is_some() {
+                let detail = "constraint must not define a selector, as they deduced for each pod";
+                errors.forbidden(path.child("labelSelector"), detail);
+            }
+            let repeats = |earlier: &api::TopologySpreadConstraint| {
+                earlier.topology_key == key && earlier.when_unsatisfiable == action
+            };
+            if constraints[..index].iter().any(repeats) {
+                errors.duplicate(list.index(index), format!("{{{key}, {action}}}"));
+            }
+        }
     }
 }
 
 /// Arguments of DefaultPreemption.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct DefaultPreemptionArgs {
     /// Stop the search after this share of the nodes.
     pub min_candidate_nodes_percentage: i32,
@@ -124,7 +206,7 @@ impl Default for DefaultPreemptionArgs {
 
 /// Arguments of InterPodAffinity.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct InterPodAffinityArgs {
     /// What a required term of an existing pod is worth to a pod that it matches.
     pub hard_pod_affinity_weight: i32,
@@ -139,7 +221,6 @@ impl Default for InterPodAffinityArgs {
 
 /// A resource to score and its weight.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
 pub struct ResourceSpec {
     /// Its name.
     pub name: String,
@@ -154,19 +235,8 @@ fn cpu_and_memory() -> Vec<ResourceSpec> {
     ["cpu", "memory"].map(|name| ResourceSpec { name: name.into(), weight: 1 }).into()
 }
 
-/// How NodeResourcesFit scores.
-#[derive(Debug, Clone, Copy, Default, Deserialize, PartialEq, Eq)]
-#[expect(missing_docs, reason = "upstream's names")]
-pub enum ScoringStrategyType {
-    #[default]
-    LeastAllocated,
-    MostAllocated,
-    RequestedToCapacityRatio,
-}
-
 /// A point of the ratio function.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ShapePoint {
     /// 0 to 100.
     pub utilization: i64,
@@ -176,7 +246,7 @@ pub struct ShapePoint {
 
 /// The ratio function.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RatioParam {
     /// Points in order of utilization.
     pub shape: Vec<ShapePoint>,
@@ -184,11 +254,11 @@ pub struct RatioParam {
 
 /// How NodeResourcesFit scores, and what.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ScoringStrategy {
     /// The strategy.
     #[serde(rename = "type")]
-    pub type_: ScoringStrategyType,
+    pub type_: String,
     /// The resources.
     pub resources: Vec<ResourceSpec>,
     /// The function of RequestedToCapacityRatio.
@@ -196,13 +266,13 @@ pub struct ScoringStrategy {
 }
 impl Default for ScoringStrategy {
     fn default() -> Self {
-        Self { type_: ScoringStrategyType::default(), resources: cpu_and_memory(), requested_to_capacity_ratio: None }
+        Self { type_: "LeastAllocated".to_owned(), resources: cpu_and_memory(), requested_to_capacity_ratio: None }
     }
 }
 
 /// Arguments of NodeResourcesFit.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeResourcesFitArgs {
     /// Extended resources that somebody else looks after.
     pub ignored_resources: Vec<String>,
@@ -214,7 +284,7 @@ pub struct NodeResourcesFitArgs {
 
 /// Arguments of NodeResourcesBalancedAllocation.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct BalancedAllocationArgs {
     /// The resources.
     pub resources: Vec<ResourceSpec>,
@@ -227,7 +297,7 @@ impl Default for BalancedAllocationArgs {
 
 /// Arguments of PodTopologySpread.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct PodTopologySpreadArgs {
     /// Constraints of pods that have none.
     pub default_constraints: Option<Vec<api::TopologySpreadConstraint>>,
@@ -261,7 +331,7 @@ impl PodTopologySpreadArgs {
 
 /// Arguments of NodeAffinity.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeAffinityArgs {
     /// Affinity added to every pod.
     pub added_affinity: Option<api::NodeAffinity>,
@@ -269,7 +339,7 @@ pub struct NodeAffinityArgs {
 
 /// Arguments of VolumeBinding.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct VolumeBindingArgs {
     /// How long to wait for volumes to be bound.
     pub bind_timeout_seconds: i64,

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use component_base::config::ConfigError;
+use component_base::config::{ConfigError, DecodeError};
 use component_base::daemon::Configuration;
+
+use super::args::PluginArgs;
 
 /// How to reach the API server.
 #[derive(Debug, Clone, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1alpha1.ClientConnectionConfiguration", rename_all = "camelCase", default)]
 pub struct ClientConnection {
     /// Path of a kubeconfig; empty means in-cluster.
     pub kubeconfig: String,
@@ -37,7 +39,7 @@ impl Default for ClientConnection {
 
 /// Leader election. Durations are Go duration strings.
 #[derive(Debug, Clone, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1alpha1.LeaderElectionConfiguration", rename_all = "camelCase", default)]
 pub struct LeaderElection {
     /// Elect at all.
     pub leader_elect: bool,
@@ -70,8 +72,8 @@ impl Default for LeaderElection {
 }
 
 /// A plugin in a set.
-#[derive(Debug, Clone, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename = "v1.Plugin", default)]
 pub struct PluginRef {
     /// Its name; `*` in `disabled` means all.
     pub name: String,
@@ -82,7 +84,7 @@ pub struct PluginRef {
 
 /// Plugins switched on and off at a point.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
+#[serde(rename = "v1.PluginSet", default)]
 pub struct PluginSet {
     /// Switched on, in this order, after the defaults.
     pub enabled: Vec<PluginRef>,
@@ -92,7 +94,7 @@ pub struct PluginSet {
 
 /// Plugin sets per extension point.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1.Plugins", rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "each set is named as its extension point")]
 pub struct Plugins {
     pub pre_enqueue: PluginSet,
@@ -114,8 +116,8 @@ pub struct Plugins {
 }
 
 /// Arguments of a plugin.
-#[derive(Debug, Clone, Deserialize, Serialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename = "v1.PluginConfig", default)]
 pub struct PluginConfig {
     /// The plugin.
     pub name: String,
@@ -126,7 +128,7 @@ pub struct PluginConfig {
 
 /// A profile.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1.KubeSchedulerProfile", rename_all = "camelCase", default)]
 pub struct ProfileConfig {
     /// `spec.schedulerName` of the pods it serves.
     pub scheduler_name: Option<String>,
@@ -139,9 +141,42 @@ pub struct ProfileConfig {
     pub plugin_config: Vec<PluginConfig>,
 }
 
+/// An HTTP extender, which this build does not call.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename = "v1.Extender", rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "read for its validation alone")]
+pub struct Extender {
+    #[serde(rename = "urlPrefix")]
+    pub url_prefix: String,
+    pub filter_verb: String,
+    pub preempt_verb: String,
+    pub prioritize_verb: String,
+    pub weight: i64,
+    pub bind_verb: String,
+    #[serde(rename = "enableHTTPS")]
+    pub enable_https: bool,
+    #[serde(rename = "tlsConfig")]
+    pub tls_config: serde_json::Value,
+    #[serde(rename = "httpTimeout")]
+    pub http_timeout: serde_json::Value,
+    pub node_cache_capable: bool,
+    pub managed_resources: Vec<ManagedResource>,
+    pub ignorable: bool,
+}
+
+/// A resource that an extender looks after.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename = "v1.ExtenderManagedResource", rename_all = "camelCase", default)]
+pub struct ManagedResource {
+    /// Its name.
+    pub name: String,
+    /// Whether the scheduler passes over it.
+    pub ignored_by_scheduler: bool,
+}
+
 /// The file.
 #[derive(Debug, Clone, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1.KubeSchedulerConfiguration", rename_all = "camelCase", default)]
 pub struct KubeSchedulerConfiguration {
     /// Accepted for upstream's sake; one attempt filters nodes on one thread.
     pub parallelism: i32,
@@ -162,7 +197,7 @@ pub struct KubeSchedulerConfiguration {
     /// The profiles.
     pub profiles: Vec<ProfileConfig>,
     /// HTTP extenders.
-    pub extenders: Vec<serde_json::Value>,
+    pub extenders: Vec<Extender>,
     /// Fill caches only when leading.
     pub delay_cache_until_active: bool,
 }
@@ -183,6 +218,26 @@ impl Default for KubeSchedulerConfiguration {
             extenders: Vec::new(),
             delay_cache_until_active: false,
         }
+    }
+}
+
+impl Plugins {
+    /// Sets by the name of their point.
+    pub(super) fn by_point(&self) -> [(&'static str, &PluginSet); 12] {
+        [
+            ("preEnqueue", &self.pre_enqueue),
+            ("queueSort", &self.queue_sort),
+            ("preFilter", &self.pre_filter),
+            ("filter", &self.filter),
+            ("postFilter", &self.post_filter),
+            ("preScore", &self.pre_score),
+            ("score", &self.score),
+            ("reserve", &self.reserve),
+            ("permit", &self.permit),
+            ("preBind", &self.pre_bind),
+            ("bind", &self.bind),
+            ("postBind", &self.post_bind),
+        ]
     }
 }
 
@@ -211,66 +266,46 @@ impl KubeSchedulerConfiguration {
 /// # Errors
 /// Unreadable, of another kind, or with unknown fields.
 pub fn load(path: &Path) -> Result<KubeSchedulerConfiguration, ConfigError> {
-    component_base::config::load::<KubeSchedulerConfiguration>(path, super::API_VERSIONS, super::KIND)
-        .map(KubeSchedulerConfiguration::defaulted)
+    parse(&component_base::error::read_file(path)?)
+}
+
+pub(super) fn parse(text: &[u8]) -> Result<KubeSchedulerConfiguration, ConfigError> {
+    component_base::config::parse_and(text, &super::FORMAT, strict_arguments).map(KubeSchedulerConfiguration::defaulted)
+}
+
+/// Unknown fields in arguments of plugins.
+fn strict_arguments(config: &KubeSchedulerConfiguration) -> Result<Vec<String>, DecodeError> {
+    let mut found = Vec::new();
+    for (profile, given) in config.profiles.iter().enumerate() {
+        for (index, plugin) in given.plugin_config.iter().enumerate() {
+            let unknown = PluginArgs::default().set(&plugin.name, &plugin.args)?;
+            if !unknown.is_empty() {
+                found.push(format!(
+                    "decoding .profiles[{profile}].pluginConfig[{index}]: strict decoding error: decoding args for plugin {}: strict decoding error: {}",
+                    plugin.name,
+                    unknown.join(", ")
+                ));
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Configuration for KubeSchedulerConfiguration {
     fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut check = |bad: bool, text: String| {
-            if bad {
-                problems.push(text);
-            }
-        };
-        let percentage = |value: i32| !(0..=100).contains(&value);
-        check(
-            self.parallelism <= 0,
-            format!("parallelism: Invalid value: {}: should be an integer value greater than zero", self.parallelism),
-        );
-        let value = self.percentage_of_nodes_to_score;
-        check(
-            percentage(value),
-            format!("percentageOfNodesToScore: Invalid value: {value}: not in valid range [0-100]"),
-        );
-        let (first, longest) = (self.pod_initial_backoff_seconds, self.pod_max_backoff_seconds);
-        check(first <= 0, format!("podInitialBackoffSeconds: Invalid value: {first}: must be greater than 0"));
-        check(
-            longest < first,
-            format!(
-                "podMaxBackoffSeconds: Invalid value: {longest}: must be greater than or equal to PodInitialBackoffSeconds"
-            ),
-        );
-        let lock = &self.leader_election.resource_lock;
-        let elects = self.leader_election.leader_elect;
-        check(
-            elects && lock != "leases",
-            format!("leaderElection.resourceLock: Invalid value: {lock:?}: resourceLock value must be \"leases\""),
-        );
-        for (index, profile) in self.profiles.iter().enumerate() {
-            let name = profile.scheduler_name.as_deref().unwrap_or_default();
-            check(name.is_empty(), format!("profiles[{index}].schedulerName: Required value"));
-            let earlier = self.profiles[..index].iter().any(|p| p.scheduler_name.as_deref() == Some(name));
-            check(earlier && !name.is_empty(), format!("profiles[{index}].schedulerName: Duplicate value: {name:?}"));
-            let value = profile.percentage_of_nodes_to_score.unwrap_or(0);
-            check(
-                percentage(value),
-                format!(
-                    "profiles[{index}].percentageOfNodesToScore: Invalid value: {value}: not in valid range [0-100]"
-                ),
+        let mut problems: Vec<String> = super::validation::validate(self).iter().map(ToString::to_string).collect();
+        if !self.extenders.is_empty() && problems.is_empty() {
+            problems.push(
+                "extenders: Forbidden: this build of kube-scheduler does not call HTTP extenders; remove them from the configuration".to_owned(),
             );
         }
-        check(
-            !self.extenders.is_empty(),
-            "extenders: Forbidden: this build of kube-scheduler does not call HTTP extenders; remove them from the configuration".into(),
-        );
         problems
     }
 
     fn to_value(&self) -> serde_json::Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
-        value["apiVersion"] = super::API_VERSIONS[0].into();
-        value["kind"] = super::KIND.into();
+        value["apiVersion"] = super::FORMAT.versions[0].into();
+        value["kind"] = super::FORMAT.kind.into();
         value
     }
 }
@@ -281,8 +316,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<KubeSchedulerConfiguration, ConfigError> {
         let head = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
-        component_base::config::parse(&format!("{head}{text}"), "test", super::super::API_VERSIONS, super::super::KIND)
-            .map(KubeSchedulerConfiguration::defaulted)
+        super::parse(format!("{head}{text}").as_bytes())
     }
 
     #[test]
@@ -302,18 +336,5 @@ mod tests {
     fn unknown_fields_are_errors() {
         assert!(parse("leaderElection: {leaderElected: true}").is_err());
         assert!(parse("profiles: [{plugins: {score: {enabled: [{nam: x}]}}}]").is_err());
-    }
-
-    #[test]
-    fn says_what_is_wrong() {
-        let config =
-            parse("percentageOfNodesToScore: 101\nprofiles: [{schedulerName: a}, {schedulerName: a}]").unwrap();
-        assert_eq!(
-            config.problems(),
-            [
-                "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]",
-                "profiles[1].schedulerName: Duplicate value: \"a\""
-            ]
-        );
     }
 }

@@ -4,19 +4,24 @@
 mod args;
 mod file;
 mod profiles;
+mod validation;
+
+use component_base::config::Format;
 
 pub use args::{
     BalancedAllocationArgs, DefaultPreemptionArgs, InterPodAffinityArgs, NodeAffinityArgs, NodeResourcesFitArgs,
-    PluginArgs, PodTopologySpreadArgs, RatioParam, ResourceSpec, ScoringStrategy, ScoringStrategyType, ShapePoint,
-    VolumeBindingArgs,
+    PluginArgs, PodTopologySpreadArgs, RatioParam, ResourceSpec, ScoringStrategy, ShapePoint, VolumeBindingArgs,
 };
 pub use file::{
-    ClientConnection, KubeSchedulerConfiguration, LeaderElection, PluginConfig, PluginRef, PluginSet, Plugins,
-    ProfileConfig, load,
+    ClientConnection, Extender, KubeSchedulerConfiguration, LeaderElection, PluginConfig, PluginRef, PluginSet,
+    Plugins, ProfileConfig, load,
 };
 pub use profiles::{ProfileError, build_profiles};
 
-/// API versions of the configuration file.
-pub const API_VERSIONS: &[&str] = &["kubescheduler.config.k8s.io/v1"];
-/// Kind of the configuration file.
-pub const KIND: &str = "KubeSchedulerConfiguration";
+/// The configuration file.
+pub(crate) const FORMAT: Format = Format {
+    versions: &["kubescheduler.config.k8s.io/v1"],
+    kind: "KubeSchedulerConfiguration",
+    scheme: "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme/scheme.go:29",
+    lenient: false,
+};

@@ -3,6 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use apimachinery::field::{Errors, Path};
+use component_base::config::DecodeError;
+
 use crate::framework::{Extensions, Handle, Interest, Point, Profile, Weighted};
 use crate::plugins::{BuildError, registry};
 
@@ -12,10 +15,10 @@ use super::{KubeSchedulerConfiguration, PluginArgs, PluginRef, PluginSet, Plugin
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// A plugin that does not exist.
-    #[error("plugin {0:?} does not exist or is not part of this build")]
-    Unknown(String),
+    #[error("{0}Plugin {1:?} does not exist")]
+    Unknown(&'static str, String),
     /// A plugin at a point that it does not implement.
-    #[error("plugin {plugin:?} does not extend {point:?} plugin")]
+    #[error("plugin {plugin:?} does not extend {point:?}Plugin plugin")]
     NotAtPoint {
         /// The plugin.
         plugin: String,
@@ -23,7 +26,7 @@ pub enum ProfileError {
         point: Point,
     },
     /// Not exactly one queue sort plugin.
-    #[error("{0} queue sort plugin(s) enabled for profile {1:?}, exactly one is required")]
+    #[error("only one queue sort plugin required for profile with scheduler name {1:?}, but got {0}")]
     QueueSort(usize, String),
     /// No bind plugin.
     #[error("at least one bind plugin is needed for profile {0:?}")]
@@ -32,16 +35,25 @@ pub enum ProfileError {
     #[error("score plugin {0:?} is not configured with weight")]
     Weight(String),
     /// Arguments that a plugin does not take.
-    #[error("invalid args of plugin {plugin:?}: {reason}")]
-    Args {
-        /// The plugin.
-        plugin: String,
-        /// Why.
-        reason: String,
-    },
+    #[error("initializing plugin {0:?}")]
+    Args(String, #[source] ArgsError),
+    /// A profile that cannot be built.
+    #[error("creating profile for scheduler name {0}")]
+    Profile(String, #[source] Box<ProfileError>),
     /// A plugin that refuses to be built.
     #[error("a plugin could not be built")]
     Build(#[source] BuildError),
+}
+
+/// Why a plugin does not take its arguments.
+#[derive(Debug, thiserror::Error)]
+pub enum ArgsError {
+    /// They cannot be read.
+    #[error(transparent)]
+    Type(#[from] DecodeError),
+    /// They are not acceptable.
+    #[error(transparent)]
+    Invalid(#[from] Errors),
 }
 
 /// Builds all profiles.
@@ -49,14 +61,21 @@ pub enum ProfileError {
 /// # Errors
 /// See [`ProfileError`].
 pub fn build_profiles(config: &KubeSchedulerConfiguration, handle: &Handle) -> Result<Vec<Profile>, ProfileError> {
-    config.profiles.iter().map(|profile| build(profile, handle)).collect()
+    let named = |profile: &ProfileConfig, error| {
+        ProfileError::Profile(profile.scheduler_name.clone().unwrap_or_default(), Box::new(error))
+    };
+    config.profiles.iter().map(|profile| build(profile, handle).map_err(|error| named(profile, error))).collect()
 }
 
 fn build(config: &ProfileConfig, handle: &Handle) -> Result<Profile, ProfileError> {
     let mut args = PluginArgs::default();
     for given in &config.plugin_config {
-        args.set(&given.name, &given.args)
-            .map_err(|reason| ProfileError::Args { plugin: given.name.clone(), reason })?;
+        let refused = |error| ProfileError::Args(given.name.clone(), error);
+        args.set(&given.name, &given.args).map_err(|error| refused(error.into()))?;
+        let problems = args.problems(&given.name, &Path::default());
+        if !problems.is_empty() {
+            return Err(refused(problems.into()));
+        }
     }
     let multi_point = merged(&default_set(), &config.plugins.multi_point);
     let names = named(&config.plugins, &multi_point);
@@ -67,7 +86,7 @@ fn build(config: &ProfileConfig, handle: &Handle) -> Result<Profile, ProfileErro
         built.insert(entry.name, extensions);
     }
     if let Some(unknown) = names.iter().find(|name| !built.contains_key(name.as_str())) {
-        return Err(ProfileError::Unknown(unknown.clone()));
+        return Err(ProfileError::Unknown(point_of(&config.plugins, unknown), unknown.clone()));
     }
     let composer = Composer { built: &built, multi_point: &multi_point };
     let mut profile = composer.compose(config)?;
@@ -83,6 +102,26 @@ fn build(config: &ProfileConfig, handle: &Handle) -> Result<Profile, ProfileErro
         .map(|plugin| Interest { events: plugin.events(), plugin })
         .collect();
     Ok(profile)
+}
+
+/// Where a plugin is named first, as upstream writes it.
+fn point_of(plugins: &Plugins, name: &str) -> &'static str {
+    let at = plugins.by_point().into_iter().find(|(_, set)| set.enabled.iter().any(|plugin| plugin.name == name));
+    match at.map(|(point, _)| point) {
+        Some("preEnqueue") => "PreEnqueue",
+        Some("queueSort") => "QueueSort",
+        Some("preFilter") => "PreFilter",
+        Some("filter") => "Filter",
+        Some("postFilter") => "PostFilter",
+        Some("preScore") => "PreScore",
+        Some("score") => "Score",
+        Some("reserve") => "Reserve",
+        Some("permit") => "Permit",
+        Some("preBind") => "PreBind",
+        Some("bind") => "Bind",
+        Some("postBind") => "PostBind",
+        _ => "MultiPoint",
+    }
 }
 
 /// Names of plugins that run at some point.
@@ -261,22 +300,23 @@ mod tests {
     #[test]
     fn bad_configuration_is_named() {
         let cases = [
-            (
-                "plugins: {multiPoint: {enabled: [{name: Nope}]}}",
-                "plugin \"Nope\" does not exist or is not part of this build",
-            ),
+            ("plugins: {multiPoint: {enabled: [{name: Nope}]}}", "MultiPointPlugin \"Nope\" does not exist"),
             (
                 "plugins: {filter: {enabled: [{name: ImageLocality}]}}",
-                "plugin \"ImageLocality\" does not extend Filter plugin",
+                "plugin \"ImageLocality\" does not extend FilterPlugin plugin",
             ),
             ("plugins: {bind: {disabled: [{name: '*'}]}}", "at least one bind plugin is needed for profile \"x\""),
             (
                 "pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]",
-                "invalid args of plugin \"InterPodAffinity\": hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
+                "initializing plugin \"InterPodAffinity\": hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
             ),
         ];
         for (yaml, expected) in cases {
-            assert_eq!(profile(yaml).err().map(|e| e.to_string()).as_deref(), Some(expected), "{yaml}");
+            assert_eq!(
+                profile(yaml).err().map(|e| component_base::Chain(&e).to_string()).as_deref(),
+                Some(expected),
+                "{yaml}"
+            );
         }
     }
 }

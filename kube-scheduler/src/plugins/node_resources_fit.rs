@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cache::{NodeInfo, Snapshot};
-use crate::config::{NodeResourcesFitArgs, ResourceSpec, ScoringStrategyType};
+use crate::config::{NodeResourcesFitArgs, ResourceSpec};
 use crate::framework::{
     ActionType, Change, ClusterEvent, CycleState, EnqueueExtensions, EventResource, Extensions, FITS, Filter, Plugin,
     PreFilter, PreFilterOutcome, PreScore, PreScoreOutcome, Reasons, Rejection, Score, Verdict,
@@ -35,14 +35,14 @@ struct Scored(Vec<i64>);
 impl NodeResourcesFit {
     pub(super) fn new(args: &NodeResourcesFitArgs) -> Self {
         let scoring = &args.scoring_strategy;
-        let strategy = match scoring.type_ {
-            ScoringStrategyType::LeastAllocated => Strategy::LeastAllocated,
-            ScoringStrategyType::MostAllocated => Strategy::MostAllocated,
-            ScoringStrategyType::RequestedToCapacityRatio => {
+        let strategy = match scoring.type_.as_str() {
+            "MostAllocated" => Strategy::MostAllocated,
+            "RequestedToCapacityRatio" => {
                 let points = scoring.requested_to_capacity_ratio.iter().flat_map(|r| &r.shape);
                 // Points score 0 to 10 in configuration.
                 Strategy::RequestedToCapacityRatio(Shape(points.map(|p| (p.utilization, p.score * 10)).collect()))
             }
+            _ => Strategy::LeastAllocated,
         };
         Self {
             ignored: args.ignored_resources.iter().cloned().collect(),

@@ -66,7 +66,7 @@ pub async fn forward(
                         "Unable to listen on port {}: Listeners failed to create with the following errors: [unable to create listener: Error listen tcp4 {target}:{}: bind: {}]\n",
                         port.local,
                         port.local,
-                        if error.kind() == std::io::ErrorKind::AddrInUse { "address already in use".to_owned() } else { crate::files::go_error(&error) }
+                        crate::files::go_error(&error)
                     )),
                 }
             }

@@ -26,8 +26,11 @@ pub enum IdentityError {
     /// A kubeconfig cannot be used.
     #[error("invalid kubeconfig")]
     Client(#[from] ClientError),
+    /// The kubeconfig for the first certificate cannot be used.
+    #[error("unable to load bootstrap kubeconfig")]
+    Bootstrap(#[source] ClientError),
     /// No certificate was issued.
-    #[error("failed to run Kubelet: unable to bootstrap")]
+    #[error("unable to bootstrap")]
     Request(#[from] RequestError),
     /// A file could not be written.
     #[error("write {path}")]
@@ -69,7 +72,8 @@ pub async fn client_identity(
         write_kubeconfig(bootstrap, kubeconfig, &current)?;
     }
     if !reuse || !is_accepted(kubeconfig, node).await? {
-        let client = ClientConfig::from_kubeconfig(bootstrap, "")?.daemon("kubelet").connect()?;
+        let to = ClientConfig::from_kubeconfig(bootstrap, "").map_err(IdentityError::Bootstrap)?;
+        let client = to.daemon("kubelet").connect().map_err(IdentityError::Bootstrap)?;
         let issued = bootstrap_certificate(client, node).await?;
         put(&store, &issued)?;
         write_kubeconfig(bootstrap, kubeconfig, &current)?;

@@ -55,7 +55,7 @@ impl NodeFacts {
             addresses,
             machine,
             runtime_version,
-            port: config.port,
+            port: u16::try_from(config.port).unwrap_or_default(),
             labels: BTreeMap::new(),
             taints: config.register_with_taints.clone(),
             external_cloud: false,

@@ -7,17 +7,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use component_base::config::GoDuration;
 use k8s_openapi::api::core::v1::Taint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::duration::GoDuration;
 
 type Strings = BTreeMap<String, String>;
 
 /// The configuration. Names are the file's; what a field means is in upstream's reference.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.KubeletConfiguration", rename_all = "camelCase", default)]
 pub struct Configuration {
     pub enable_server: bool,
     pub static_pod_path: String,
@@ -30,8 +29,8 @@ pub struct Configuration {
     #[serde(rename = "staticPodURLHeader")]
     pub static_pod_url_header: BTreeMap<String, Vec<String>>,
     pub address: String,
-    pub port: u16,
-    pub read_only_port: u16,
+    pub port: i32,
+    pub read_only_port: i32,
     pub tls_cert_file: String,
     pub tls_private_key_file: String,
     pub tls_cipher_suites: Vec<String>,
@@ -52,7 +51,7 @@ pub struct Configuration {
     pub event_burst: i32,
     pub enable_debugging_handlers: bool,
     pub enable_contention_profiling: bool,
-    pub healthz_port: u16,
+    pub healthz_port: i32,
     pub healthz_bind_address: String,
     pub oom_score_adj: i32,
     pub cluster_domain: String,
@@ -67,9 +66,9 @@ pub struct Configuration {
     #[serde(rename = "imageMaximumGCAge")]
     pub image_maximum_gc_age: GoDuration,
     #[serde(rename = "imageGCHighThresholdPercent")]
-    pub image_gc_high_threshold_percent: u8,
+    pub image_gc_high_threshold_percent: i32,
     #[serde(rename = "imageGCLowThresholdPercent")]
-    pub image_gc_low_threshold_percent: u8,
+    pub image_gc_low_threshold_percent: i32,
     pub volume_stats_agg_period: GoDuration,
     pub kubelet_cgroups: String,
     pub system_cgroups: String,
@@ -233,7 +232,7 @@ impl Default for Configuration {
             resolv_conf: "/etc/resolv.conf".to_owned(),
             run_once: false,
             cpu_cfs_quota: true,
-            cpu_cfs_quota_period: GoDuration(Duration::from_millis(100)),
+            cpu_cfs_quota_period: GoDuration::from(Duration::from_millis(100)),
             node_status_max_images: 50,
             max_open_files: 1_000_000,
             content_type: "application/vnd.kubernetes.protobuf".to_owned(),
@@ -300,7 +299,7 @@ impl Default for Configuration {
 
 /// Who may talk to the server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.KubeletAuthentication", rename_all = "camelCase", default)]
 pub struct Authentication {
     /// Client certificates.
     pub x509: X509,
@@ -312,7 +311,7 @@ pub struct Authentication {
 
 /// Client certificates.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.KubeletX509Authentication", default)]
 pub struct X509 {
     /// Bundle of authorities; empty for none.
     #[serde(rename = "clientCAFile")]
@@ -321,7 +320,7 @@ pub struct X509 {
 
 /// Tokens.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.KubeletWebhookAuthentication", default)]
 pub struct WebhookAuthentication {
     /// Ask the API.
     pub enabled: bool,
@@ -338,7 +337,7 @@ impl Default for WebhookAuthentication {
 
 /// Anonymous requests.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.KubeletAnonymousAuthentication", default)]
 pub struct Anonymous {
     /// Let them in as `system:anonymous`.
     pub enabled: bool,
@@ -346,7 +345,7 @@ pub struct Anonymous {
 
 /// What a caller may do.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.KubeletAuthorization", default)]
 pub struct Authorization {
     /// `AlwaysAllow` or `Webhook`.
     pub mode: String,
@@ -362,7 +361,7 @@ impl Default for Authorization {
 
 /// How long answers of the API hold.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.KubeletWebhookAuthorization", default)]
 pub struct WebhookAuthorization {
     /// A yes.
     #[serde(rename = "cacheAuthorizedTTL")]
@@ -380,7 +379,7 @@ impl Default for WebhookAuthorization {
 
 /// Limits of the delay between restarts.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename = "v1beta1.CrashLoopBackOffConfig", rename_all = "camelCase", default)]
 pub struct CrashLoopBackOff {
     /// The longest delay.
     pub max_container_restart_period: GoDuration,
@@ -421,6 +420,10 @@ impl Configuration {
                 hard.entry(signal.to_owned()).or_insert_with(|| value.to_owned());
             }
         }
+    }
+
+    /// The root of control groups, where none is named.
+    pub fn fill_cgroup_root(&mut self) {
         if self.cgroup_root.is_empty() && self.cgroups_per_qos {
             "/".clone_into(&mut self.cgroup_root);
         }

@@ -5,7 +5,7 @@
 //! upstream: cmd/kubelet/app/options/options.go: AddKubeletConfigFlags
 
 use component_base::Flags;
-use component_base::flags::Kind;
+use component_base::flags::{Kind, format_duration};
 use k8s_openapi::api::core::v1::Taint;
 use serde_json::{Value, json};
 
@@ -142,7 +142,7 @@ pub enum FlagValueError {
         source: serde_json::Error,
     },
     /// A taint is malformed.
-    #[error("invalid argument {0:?} for \"--register-with-taints\" flag: invalid taint spec")]
+    #[error("invalid argument {0:?} for \"--register-with-taints\" flag: invalid taint spec: {0}")]
     Taint(String),
     /// A runtime that is not reached over CRI.
     #[error("invalid argument {0:?} for \"--container-runtime\" flag: the only container runtime is \"remote\"")]
@@ -190,7 +190,7 @@ fn read(flags: &Flags, flag: &str, kind: Kind) -> Value {
         Kind::Bool => json!(flags.bool(flag)),
         Kind::Int(_) | Kind::Uint(_) => json!(flags.int(flag)),
         Kind::Float => json!(flags.float(flag)),
-        Kind::Duration => json!(flags.duration_nanos(flag).max(0)),
+        Kind::Duration => json!(format_duration(flags.duration_nanos(flag))),
         Kind::List | Kind::Array => json!(flags.list(flag)),
         Kind::Map => json!(flags.map(flag)),
         Kind::BoolMap => {

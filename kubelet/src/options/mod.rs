@@ -3,37 +3,59 @@
 //! upstream: cmd/kubelet/app/options, cmd/kubelet/app/server.go
 
 mod config;
-mod duration;
 mod flags;
 mod validation;
 
+use apimachinery::field::aggregate;
 use component_base::Flags;
-use component_base::config::ConfigError;
+use component_base::config::{ConfigError, Format};
+use component_base::error::{PathError, read_file};
+use component_base::flags::GateError;
+
+use crate::sys::{CgroupDriver, CgroupVersion, Kernel as _, Linux};
 
 pub use config::Configuration;
 pub use flags::FlagValueError;
 
 /// The table of all flags.
 pub const FLAGS: &str = include_str!("../flags.tsv");
-const API_VERSIONS: [&str; 1] = ["kubelet.config.k8s.io/v1beta1"];
+const FORMAT: Format = Format {
+    versions: &["kubelet.config.k8s.io/v1beta1"],
+    kind: "KubeletConfiguration",
+    scheme: "k8s.io/kubernetes/pkg/kubelet/apis/config/scheme/scheme.go:33",
+    lenient: true,
+};
 
 /// Options that are not acceptable.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
-    /// The configuration file.
-    #[error("failed to load kubelet config file, path: {path}")]
-    Config {
-        /// Which file.
-        path: String,
-        /// What is wrong with it.
-        source: ConfigError,
-    },
+    /// The configuration file cannot be read.
+    #[error(
+        "failed to load kubelet config file, path: {0}, error: failed to load Kubelet config file {0}, error failed to read kubelet config file {0:?}, error: {1}"
+    )]
+    Read(String, PathError),
+    /// The configuration file holds nothing.
+    #[error(
+        "failed to load kubelet config file, path: {0}, error: failed to load Kubelet config file {0}, error kubelet config file {0:?} was empty"
+    )]
+    Empty(String),
+    /// The configuration file is none.
+    #[error(
+        "failed to load kubelet config file, path: {0}, error: failed to load Kubelet config file {0}, error failed to decode: {1}"
+    )]
+    Decode(String, ConfigError),
+    /// Gates that cannot be set.
+    #[error("failed to set feature gates from initial flags-based config: {0}")]
+    Gates(#[from] GateError),
     /// A flag's value.
     #[error(transparent)]
     Flag(#[from] FlagValueError),
-    /// A value that cannot be used.
-    #[error("failed to validate kubelet configuration: {0}")]
-    Invalid(String),
+    /// Values that cannot be used.
+    #[error(
+        "failed to validate kubelet configuration, error: {}, path: &TypeMeta{{Kind:,APIVersion:,}}",
+        aggregate(.0.iter().cloned())
+    )]
+    Invalid(Vec<String>),
 }
 
 /// Everything that a run of the kubelet depends on.
@@ -52,20 +74,17 @@ impl Options {
     /// See [`OptionsError`].
     pub fn load(flags: Flags) -> Result<Self, OptionsError> {
         let path = flags.str("config").to_owned();
-        let mut config: Configuration = if path.is_empty() {
-            Configuration::legacy()
-        } else {
-            component_base::config::load_lenient(&path, &API_VERSIONS, "KubeletConfiguration")
-                .map_err(|source| OptionsError::Config { path, source })?
-        };
+        let mut config = if path.is_empty() { Configuration::legacy() } else { read(path)? };
         flags::apply(&flags, &mut config)?;
+        let cgroup_v1 = Linux::new(CgroupDriver::Cgroupfs).cgroup_version() == CgroupVersion::V1;
         config.complete();
-        let problems = validation::problems(&config);
-        match problems.as_slice() {
-            [] => Ok(Self { config, flags }),
-            [only] => Err(OptionsError::Invalid(only.clone())),
-            several => Err(OptionsError::Invalid(format!("[{}]", several.join(", ")))),
+        let problems = validation::problems(&config, cgroup_v1)?;
+        if !problems.is_empty() {
+            return Err(OptionsError::Invalid(problems));
         }
+        // Only now, since validation tells a root that was not given, as upstream's.
+        config.fill_cgroup_root();
+        Ok(Self { config, flags })
     }
 
     /// The root folder.
@@ -79,6 +98,14 @@ impl Options {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let name = if given.is_empty() { host } else { given.to_owned() };
         name.trim().to_lowercase()
+    }
+}
+
+fn read(path: String) -> Result<Configuration, OptionsError> {
+    match read_file(&path) {
+        Err(error) => Err(OptionsError::Read(path, error)),
+        Ok(text) if text.is_empty() => Err(OptionsError::Empty(path)),
+        Ok(text) => component_base::config::parse(&text, &FORMAT).map_err(|error| OptionsError::Decode(path, error)),
     }
 }
 
@@ -112,39 +139,55 @@ mod tests {
 
     #[test]
     fn the_only_runtime_is_a_remote_one() {
-        assert!(Options::load(flags(&["--container-runtime=remote"])).is_ok());
+        assert!(Options::load(flags(&["--container-runtime=remote", "--fail-cgroupv1=false"])).is_ok());
         assert!(Options::load(flags(&["--container-runtime=docker"])).is_err());
     }
 
     #[test]
     fn without_a_file_the_old_defaults_hold() {
-        let config = Options::load(flags(&[])).expect("valid").config;
+        let config = Options::load(flags(&["--fail-cgroupv1=false"])).expect("valid").config;
         assert_eq!(config.authorization.mode, "AlwaysAllow");
         assert!(config.authentication.anonymous.enabled);
         assert_eq!(config.read_only_port, 10255);
     }
 
     #[test]
-    fn unknown_fields_are_passed_over_and_wrong_ones_refused() {
+    fn unknown_fields_are_passed_over() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let load = |fields: &str| {
-            let path = folder.path().join("kubelet.yaml");
-            let text = format!("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n{fields}\n");
-            std::fs::write(&path, text).expect("written");
-            Options::load(flags(&[&format!("--config={}", path.display())])).map(|options| options.config)
+        let path = folder.path().join("kubelet.yaml");
+        let text = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nporrt: 11\nport: 12\n";
+        std::fs::write(&path, text).expect("written");
+        let options = Options::load(flags(&[&format!("--config={}", path.display()), "--fail-cgroupv1=false"]));
+        assert_eq!(options.expect("lenient").config.port, 12);
+    }
+
+    #[test]
+    fn bad_files_are_told_as_upstream_does() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("kubelet.yaml");
+        let shown = path.display().to_string();
+        let text = |content: &str| {
+            std::fs::write(&path, content).expect("written");
+            let error = Options::load(flags(&[&format!("--config={shown}"), "--fail-cgroupv1=false"])).err();
+            error.expect("refused").to_string().replace(&shown, "F")
         };
-        let config =
-            load("porrt: 11\nmaxPods: 7\nauthentication: {x509: {wrong: 1, clientCAFile: /ca}}\nevictionHard: {a: b}")
-                .expect("usable");
-        assert_eq!((config.port, config.max_pods), (10250, 7));
-        assert_eq!(config.authentication.x509.client_ca_file, "/ca");
-        assert_eq!(config.eviction_hard.expect("set")["a"], "b");
-        assert!(load("maxPods: x").is_err());
-        let error = load("maxPods: -1\npodsPerCore: -1").expect_err("negative").to_string();
-        assert!(
-            error.starts_with(
-                "failed to validate kubelet configuration: [invalid configuration: maxPods (--max-pods) -1"
+        let head = "failed to load kubelet config file, path: F, error: failed to load Kubelet config file F, error ";
+        let kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+        assert_eq!(text(""), format!("{head}kubelet config file \"F\" was empty"));
+        assert_eq!(
+            text(&format!("{kubelet}maxPods: a\n")),
+            format!(
+                "{head}failed to decode: json: cannot unmarshal string into Go struct field KubeletConfiguration.maxPods of type int32"
             )
+        );
+        assert_eq!(
+            text(&format!("{kubelet}maxPods: -1\nregistryPullQPS: -1\n")),
+            "failed to validate kubelet configuration, error: [invalid configuration: maxPods (--max-pods) -1 must not be a negative number, invalid configuration: registryPullQPS (--registry-qps) -1 must not be a negative number], path: &TypeMeta{Kind:,APIVersion:,}"
+        );
+        let missing = Options::load(flags(&["--config=/nope"])).err().expect("refused").to_string();
+        assert_eq!(
+            missing,
+            "failed to load kubelet config file, path: /nope, error: failed to load Kubelet config file /nope, error failed to read kubelet config file \"/nope\", error: open /nope: no such file or directory"
         );
     }
 }
