@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use component_base::serving::{HeaderNames, named_certificates};
 use component_base::tls::{CertSource, KeyPairFiles, ServerTls, server_config};
 use component_base::{Chain as ErrorChain, Shutdown, task};
 use http::{Request, Response};
@@ -118,13 +119,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
     let rbac_synced = feed(&registry, &policy, &node);
     let (authenticators, issuer, documents) = identity(&options, objects.clone())?;
     let authenticators = Arc::new(authenticators);
-    let context = admission::Context {
-        objects: objects.clone(),
-        authorizer: authorizer.clone(),
-        not_ready_toleration_seconds: options.flags.int("default-not-ready-toleration-seconds"),
-        unreachable_toleration_seconds: options.flags.int("default-unreachable-toleration-seconds"),
-    };
-    let chain = admission_chain(&options, &context)?;
+    let chain = admission_chain(&options, objects.clone(), authorizer.clone())?;
     let health = Arc::new(Health::new(probe(etcd.clone()), options.duration("etcd-healthcheck-timeout")));
     let allocators = Arc::new(Allocators {
         ips: ClusterIps::new(objects.clone(), options.service_ranges.clone()),
@@ -141,7 +136,6 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         options: options.clone(),
     });
     let loopback = Loopback::new(state.clone());
-    let definitions_api = loopback.clone();
     objects.connect(loopback.clone());
     let paths = Paths {
         enabled: Arc::new(options.enabled.clone()),
@@ -160,7 +154,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         Limits { max_streams: u32::try_from(options.flags.int("http2-max-streams-per-connection")).unwrap_or(0) };
     let serving = server::serve(listener, acceptor, Arc::new(filters), limits, shutdown.clone());
     let bootstrap = Bootstrap {
-        api: loopback,
+        api: loopback.clone(),
         records: Arc::new(Records::new(etcd)),
         health: health.clone(),
         options: options.clone(),
@@ -172,11 +166,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         registry.feed().wait_ready().await;
         rbac_synced.await;
         health.informers_synced();
-        task::spawn("definitions", crate::extensions::controller::run(registry.clone(), definitions_api.clone()));
-        if let FlowControl::Fair(fair) = &*flow_control {
-            task::spawn("flow-control", Arc::clone(fair).follow(registry.clone()));
-        }
-        task::spawn("flow-schemas", crate::bootstrap::flow_control::follow(registry.clone(), definitions_api));
+        follow_registry(&registry, &loopback, &flow_control);
         bootstrap.start();
         repair::run(objects, allocators, shutdown).await;
     });
@@ -184,6 +174,15 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
     println_port(&options, port);
     serving.await;
     Ok(())
+}
+
+/// Starts what acts on objects as they come and go.
+fn follow_registry(registry: &Arc<Registry>, api: &Loopback, flow_control: &FlowControl) {
+    task::spawn("definitions", crate::extensions::controller::run(registry.clone(), api.clone()));
+    if let FlowControl::Fair(fair) = flow_control {
+        task::spawn("flow-control", Arc::clone(fair).follow(registry.clone()));
+    }
+    task::spawn("flow-schemas", crate::bootstrap::flow_control::follow(registry.clone(), api.clone()));
 }
 
 /// With `--secure-port=0` tests and scripts need to be told the port that was taken.
@@ -246,26 +245,12 @@ fn tls(options: &Options, shutdown: Shutdown) -> Result<TlsAcceptor, StartError>
                 .map_err(failed("error creating self-signed certificates"))?
         }
     };
-    let named = sni(options.flags.list("tls-sni-cert-key"));
+    let named = named_certificates(&options.flags).map_err(failed("reading the command line"))?;
     let certificates = ServerTls::new(source, named).map_err(failed("loading the serving certificate"))?;
     certificates.follow_files(shutdown);
     let http2 = !options.flags.bool("disable-http2-serving");
     let only_13 = options.flags.str("tls-min-version") == "VersionTLS13";
     Ok(TlsAcceptor::from(server_config(certificates, true, http2, only_13)))
-}
-
-/// `CERT,KEY` or `CERT,KEY:NAME,NAME`
-fn sni(flags: &[String]) -> Vec<(CertSource, Vec<String>)> {
-    flags
-        .iter()
-        .filter_map(|flag| {
-            let (files, names) = flag.split_once(':').unwrap_or((flag, ""));
-            let (cert, key) = files.split_once(',')?;
-            let files = KeyPairFiles { cert: cert.into(), key: key.into() };
-            let names = names.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect();
-            Some((CertSource::Files(files), names))
-        })
-        .collect()
 }
 
 type Identity = (Authenticators, Option<Arc<TokenIssuer>>, Option<IssuerDocuments>);
@@ -279,10 +264,7 @@ fn identity(options: &Options, store: Arc<dyn Lookup>) -> Result<Identity, Start
     let request_header = bundle("requestheader-client-ca-file")?.map(|ca| RequestHeader {
         ca,
         allowed_names: list("requestheader-allowed-names"),
-        username_headers: list("requestheader-username-headers"),
-        uid_headers: list("requestheader-uid-headers"),
-        group_headers: list("requestheader-group-headers"),
-        extra_prefixes: list("requestheader-extra-headers-prefix"),
+        names: HeaderNames::from_lists(list),
     });
     let token_file = options.path("token-auth-file").map(|p| TokenFile::read(&p)).transpose();
     let (signer, keys) = token_keys(options)?;
@@ -374,10 +356,20 @@ fn feed(
     }
 }
 
-fn admission_chain(options: &Options, context: &admission::Context) -> Result<admission::Chain, StartError> {
+fn admission_chain(
+    options: &Options,
+    objects: Arc<RegistryObjects>,
+    authorizer: Arc<Authorizer>,
+) -> Result<admission::Chain, StartError> {
+    let context = admission::Context {
+        objects,
+        authorizer,
+        not_ready_toleration_seconds: options.flags.int("default-not-ready-toleration-seconds"),
+        unreachable_toleration_seconds: options.flags.int("default-unreachable-toleration-seconds"),
+    };
     let enable = options.flags.list("enable-admission-plugins");
     let disable = options.flags.list("disable-admission-plugins");
-    let chain = admission::Chain::new(enable, disable, context).map_err(failed("setting up admission plugins"))?;
+    let chain = admission::Chain::new(enable, disable, &context).map_err(failed("setting up admission plugins"))?;
     tracing::info!(plugins = chain.names().join(","), "admission plugins");
     Ok(chain)
 }

@@ -7,7 +7,7 @@ use component_base::{Flags, Shutdown};
 
 /// Starts to serve; Ok without doing anything if `--secure-port=0`.
 pub(crate) async fn start(flags: &Flags, health: Arc<HealthChecks>, stop: &Shutdown) -> Result<(), ServingError> {
-    let Some(serving) = SecureServing::from_flags(flags, stop)? else { return Ok(()) };
+    let Some(serving) = SecureServing::from_flags(flags, stop).await? else { return Ok(()) };
     let router = serving.router(health);
     router.show_config("kubecontrollermanager.config.k8s.io", configz(flags));
     serving.start(router, stop.child()).await

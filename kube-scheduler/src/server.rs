@@ -22,7 +22,7 @@ pub async fn start(
     scheduler: Arc<Scheduler>,
     stop: &Shutdown,
 ) -> Result<(), ServingError> {
-    let Some(serving) = SecureServing::from_flags(flags, stop)? else { return Ok(()) };
+    let Some(serving) = SecureServing::from_flags(flags, stop).await? else { return Ok(()) };
     let router = serving.router(health).prefix("/debug/scheduling", move |request, _| {
         let found = scheduler.explanations.find(pod_in_query(request.uri().query().unwrap_or_default()).as_deref());
         let attempts: Vec<_> = found.iter().map(|attempt| &**attempt).collect();

@@ -28,6 +28,9 @@ use crate::tls::{CertPool, CertUser};
 
 const CACHE_MAX: usize = 4096;
 const CA_REFRESH: Duration = Duration::from_secs(60);
+/// After a lookup that failed.
+const CA_RETRY: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 const SUPERUSERS: &str = "system:masters";
 
 /// Who sends a request.
@@ -214,22 +217,38 @@ impl Delegated {
     }
 
     /// Keeps the client CA and the front proxy current: from the files, or from the cluster's ConfigMap through `lookup`.
-    pub async fn follow_authorities(&self, lookup: Option<kube::Client>, stop: Shutdown) {
+    /// `found`: the first lookup, which is the caller's, brought an answer.
+    pub(super) async fn follow_authorities(&self, lookup: Option<kube::Client>, found: bool, stop: Shutdown) {
+        let mut wait = if found { CA_REFRESH } else { CA_RETRY };
         loop {
-            self.refresh_authorities(lookup.as_ref()).await;
             tokio::select! {
                 () = stop.wait() => return,
-                () = tokio::time::sleep(CA_REFRESH) => {}
+                () = tokio::time::sleep(wait) => {}
             }
+            wait = match self.refresh_authorities(lookup.as_ref()).await {
+                Ok(()) => CA_REFRESH,
+                Err(error) => {
+                    debug!(err = %Chain(&error), "Cannot look up the client CA in the cluster");
+                    CA_RETRY
+                }
+            };
         }
     }
 
-    async fn refresh_authorities(&self, lookup: Option<&kube::Client>) {
+    /// Once. What cannot be had stays as it is.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub(super) async fn refresh_authorities(&self, lookup: Option<&kube::Client>) -> Result<(), LookupError> {
         let file = &self.options.client_ca_file;
         let asks_cluster = file.is_empty() || self.options.front_proxy.is_none();
         let published = match lookup.filter(|_| asks_cluster) {
             Some(client) => published_authorities(client).await,
-            None => BTreeMap::new(),
+            None => Ok(BTreeMap::new()),
+        };
+        let (published, outcome) = match published {
+            Ok(published) => (published, Ok(())),
+            Err(error) => (BTreeMap::new(), Err(error)),
         };
         let client_ca = match file.is_empty() {
             true => published.get("client-ca-file").map(|pem| CertPool::from_pem(pem.as_bytes())),
@@ -245,6 +264,7 @@ impl Delegated {
         {
             self.front_proxy.store(Some(Arc::new(proxy)));
         }
+        outcome
     }
 
     pub(super) fn always_allows(&self, path: &str) -> bool {
@@ -335,16 +355,22 @@ impl Delegated {
     }
 }
 
-/// Whom kube-apiserver tells other servers to trust; empty if it cannot be asked.
-async fn published_authorities(client: &kube::Client) -> BTreeMap<String, String> {
+/// The cluster does not say whom to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// The API server refuses or cannot be reached.
+    #[error("cannot read ConfigMap kube-system/{CONFIG_MAP}")]
+    Request(#[from] kube::Error),
+    /// It does not answer.
+    #[error("no answer to the request for ConfigMap kube-system/{CONFIG_MAP}")]
+    Timeout(#[from] tokio::time::error::Elapsed),
+}
+
+/// Whom kube-apiserver tells other servers to trust; empty if it tells nothing.
+async fn published_authorities(client: &kube::Client) -> Result<BTreeMap<String, String>, LookupError> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-system");
-    match api.get_opt(CONFIG_MAP).await {
-        Ok(map) => map.and_then(|map| map.data).unwrap_or_default(),
-        Err(error) => {
-            debug!(err = %Chain(&error), "Cannot look up the client CA in the cluster");
-            BTreeMap::new()
-        }
-    }
+    let map = tokio::time::timeout(LOOKUP_TIMEOUT, api.get_opt(CONFIG_MAP)).await??;
+    Ok(map.and_then(|map| map.data).unwrap_or_default())
 }
 
 fn review_of(user: &User, attributes: &Attributes) -> SubjectAccessReview {

@@ -40,6 +40,16 @@ pub struct FrontProxy {
 }
 
 impl HeaderNames {
+    /// Out of the lists that go by the names of the flags (without dashes): the command line and the ConfigMap both.
+    pub fn from_lists(list: impl Fn(&str) -> Vec<String>) -> Self {
+        Self {
+            username: list("requestheader-username-headers"),
+            uid: list("requestheader-uid-headers"),
+            groups: list("requestheader-group-headers"),
+            extra_prefixes: list("requestheader-extra-headers-prefix"),
+        }
+    }
+
     /// The user that the headers name, if any.
     #[must_use]
     pub fn user(&self, headers: &HeaderMap) -> Option<User> {
@@ -53,20 +63,34 @@ impl HeaderNames {
             name: Some(first(&self.username)).filter(|name| !name.is_empty())?,
             uid: first(&self.uid),
             groups: self.groups.iter().flat_map(texts).filter(|group| !group.is_empty()).collect(),
-            extra: self.extra(headers),
+            extra: extra_values(headers, &self.extra_prefixes),
         })
     }
 
-    fn extra(&self, headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
-        let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, value) in headers {
-            let prefix = self.extra_prefixes.iter().find(|prefix| starts_with(name.as_str(), prefix));
-            let (Some(prefix), Ok(value)) = (prefix, value.to_str()) else { continue };
-            let key = percent_decode_str(&name.as_str()[prefix.len()..]).decode_utf8_lossy().to_lowercase();
-            extra.entry(key).or_default().push(value.to_owned());
+    /// Removes the headers, so that nothing behind can mistake them.
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        for name in self.username.iter().chain(&self.uid).chain(&self.groups) {
+            headers.remove(name.as_str());
         }
-        extra
+        let is_extra = |name: &str| self.extra_prefixes.iter().any(|prefix| starts_with(name, prefix));
+        let extra: Vec<_> = headers.keys().filter(|name| is_extra(name.as_str())).cloned().collect();
+        for name in extra {
+            headers.remove(name);
+        }
     }
+}
+
+/// The values of all headers with one of the prefixes; the rest of the name, percent-decoded, is the key.
+#[must_use]
+pub fn extra_values(headers: &HeaderMap, prefixes: &[String]) -> BTreeMap<String, Vec<String>> {
+    let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        let prefix = prefixes.iter().find(|prefix| starts_with(name.as_str(), prefix));
+        let (Some(prefix), Ok(value)) = (prefix, value.to_str()) else { continue };
+        let key = percent_decode_str(&name.as_str()[prefix.len()..]).decode_utf8_lossy().to_lowercase();
+        extra.entry(key).or_default().push(value.to_owned());
+    }
+    extra
 }
 
 fn starts_with(name: &str, prefix: &str) -> bool {
@@ -80,16 +104,12 @@ impl FrontProxy {
             data.get(key).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
         };
         let pem = data.get("requestheader-client-ca-file").filter(|pem| !pem.is_empty())?;
-        Some(Self {
-            ca: CertPool::from_pem(pem.as_bytes()).ok()?,
-            allowed_names: list("requestheader-allowed-names"),
-            headers: HeaderNames {
-                username: list("requestheader-username-headers"),
-                uid: list("requestheader-uid-headers"),
-                groups: list("requestheader-group-headers"),
-                extra_prefixes: list("requestheader-extra-headers-prefix"),
-            },
-        })
+        Some(Self::from_lists(CertPool::from_pem(pem.as_bytes()).ok()?, list))
+    }
+
+    /// With the lists that go by the names of the flags.
+    pub(super) fn from_lists(ca: CertPool, list: impl Fn(&str) -> Vec<String>) -> Self {
+        Self { ca, allowed_names: list("requestheader-allowed-names"), headers: HeaderNames::from_lists(list) }
     }
 
     /// The user that a proxy with this certificate chain names; none if it is not trusted or names nobody.

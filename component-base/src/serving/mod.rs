@@ -22,12 +22,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 
-pub use delegated::{Attributes, AuthCacheTtl, Delegated, DelegatedOptions, User};
-pub use front_proxy::{FrontProxy, HeaderNames};
+pub use delegated::{Attributes, AuthCacheTtl, Delegated, DelegatedOptions, LookupError, User};
+pub use front_proxy::{FrontProxy, HeaderNames, extra_values};
 pub use health::{Check, HealthChecks};
 pub use listen::{PeerCertificates, RemoteAddr, bind, serve};
 pub use responses::{full, json, status, text};
-pub use secure::{FLAGS as SECURE_SERVING_FLAGS, SecureServing, ServingError};
+pub use secure::{FLAGS as SECURE_SERVING_FLAGS, SecureServing, ServingError, named_certificates};
 
 /// A response body.
 pub type ResponseBody = UnsyncBoxBody<Bytes, tower::BoxError>;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-use super::delegated::{AuthCacheTtl, Delegated, DelegatedOptions};
-use super::front_proxy::{FrontProxy, HeaderNames};
+use super::delegated::{AuthCacheTtl, Delegated, DelegatedOptions, LookupError};
+use super::front_proxy::FrontProxy;
 use super::{HealthChecks, Router, bind, serve};
 use crate::client::{ClientConfig, ClientError};
+use crate::error::Chain;
 use crate::flags::Flags;
 use crate::shutdown::Shutdown;
 use crate::tls::{CertPool, CertSource, KeyPairFiles, ServerTls, TlsError, server_config};
@@ -21,6 +22,7 @@ pub const FLAGS: &[&str] = &[
     "authentication-kubeconfig",
     "authentication-skip-lookup",
     "authentication-token-webhook-cache-ttl",
+    "authentication-tolerate-lookup-failure",
     "authorization-always-allow-paths",
     "authorization-kubeconfig",
     "authorization-webhook-cache-authorized-ttl",
@@ -51,6 +53,9 @@ pub enum ServingError {
     /// A kubeconfig that cannot be used.
     #[error("cannot use the kubeconfig for delegated {0}")]
     Delegated(&'static str, #[source] ClientError),
+    /// The cluster does not say whom to trust, and that is not to be tolerated.
+    #[error("unable to load configmap based request-header-client-ca-file")]
+    Lookup(#[source] LookupError),
     /// A value of `--tls-sni-cert-key`.
     #[error("invalid argument {0:?} for \"--tls-sni-cert-key\" flag: {1}")]
     NamedCertificate(String, &'static str),
@@ -76,19 +81,18 @@ impl SecureServing {
     /// Sets up what the flags ask for, and follows the files they name until shutdown; none if `--secure-port` is 0.
     ///
     /// # Errors
-    /// When files or kubeconfigs cannot be used.
-    pub fn from_flags(flags: &Flags, stop: &Shutdown) -> Result<Option<Self>, ServingError> {
+    /// When files or kubeconfigs cannot be used, or the cluster does not say whom to trust.
+    pub async fn from_flags(flags: &Flags, stop: &Shutdown) -> Result<Option<Self>, ServingError> {
         let port = u16::try_from(flags.int("secure-port")).unwrap_or(0);
         if port == 0 {
             return Ok(None);
         }
         let address = SocketAddr::new(flags.ip("bind-address").unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port);
-        let named = flags.list("tls-sni-cert-key").iter().map(|text| named_certificate(text));
-        let certificates = ServerTls::new(certificate(flags)?, named.collect::<Result<_, _>>()?)?;
+        let certificates = ServerTls::new(certificate(flags)?, named_certificates(flags)?)?;
         certificates.follow_files(stop.child());
         let only_tls13 = flags.str("tls-min-version") == "VersionTLS13";
         let tls = server_config(certificates, true, !flags.bool("disable-http2-serving"), only_tls13);
-        Ok(Some(Self { address, tls, auth: delegated(flags, stop)? }))
+        Ok(Some(Self { address, tls, auth: delegated(flags, stop).await? }))
     }
 
     /// A router whose paths are open to those who may.
@@ -119,6 +123,14 @@ fn certificate(flags: &Flags) -> Result<CertSource, TlsError> {
     CertSource::self_signed(flags.str("cert-dir"), flags.daemon(), "localhost", &names)
 }
 
+/// The certificates of `--tls-sni-cert-key`, each with the server names it is for.
+///
+/// # Errors
+/// When a value is malformed.
+pub fn named_certificates(flags: &Flags) -> Result<Vec<(CertSource, Vec<String>)>, ServingError> {
+    flags.list("tls-sni-cert-key").iter().map(|text| named_certificate(text)).collect()
+}
+
 /// `CERT,KEY` or `CERT,KEY:NAME,…`; without names those in the certificate count.
 fn named_certificate(text: &str) -> Result<(CertSource, Vec<String>), ServingError> {
     let invalid = |what| ServingError::NamedCertificate(text.to_owned(), what);
@@ -133,7 +145,7 @@ fn named_certificate(text: &str) -> Result<(CertSource, Vec<String>), ServingErr
     }
 }
 
-fn delegated(flags: &Flags, stop: &Shutdown) -> Result<Arc<Delegated>, ServingError> {
+async fn delegated(flags: &Flags, stop: &Shutdown) -> Result<Arc<Delegated>, ServingError> {
     let token_reviews = review_client(flags, "authentication-kubeconfig", "authentication")?;
     let lookup = token_reviews.clone().filter(|_| !flags.bool("authentication-skip-lookup"));
     let options = DelegatedOptions {
@@ -149,9 +161,21 @@ fn delegated(flags: &Flags, stop: &Shutdown) -> Result<Arc<Delegated>, ServingEr
             unauthorized: flags.duration("authorization-webhook-cache-unauthorized-ttl"),
         },
     };
+    let needs_lookup = options.front_proxy.is_none() && lookup.is_some();
     let auth = Arc::new(Delegated::new(options)?);
-    let (following, stop) = (Arc::clone(&auth), stop.child());
-    crate::task::spawn("client-ca", async move { following.follow_authorities(lookup, stop).await });
+    let looked_up = auth.refresh_authorities(lookup.as_ref()).await;
+    let (found, following, stop) = (looked_up.is_ok(), Arc::clone(&auth), stop.child());
+    match looked_up {
+        Err(error) if needs_lookup && !flags.bool("authentication-tolerate-lookup-failure") => {
+            return Err(ServingError::Lookup(error));
+        }
+        Err(error) => tracing::warn!(
+            err = %Chain(&error),
+            "Cannot look up authentication configuration in the cluster; until that works clients may count as anonymous"
+        ),
+        Ok(()) => {}
+    }
+    crate::task::spawn("client-ca", async move { following.follow_authorities(lookup, found, stop).await });
     Ok(auth)
 }
 
@@ -169,22 +193,66 @@ fn front_proxy(flags: &Flags) -> Result<Option<FrontProxy>, TlsError> {
     if file.is_empty() {
         return Ok(None);
     }
-    let list = |flag: &str| flags.list(flag).to_vec();
-    Ok(Some(FrontProxy {
-        ca: CertPool::from_file(file)?,
-        allowed_names: list("requestheader-allowed-names"),
-        headers: HeaderNames {
-            username: list("requestheader-username-headers"),
-            uid: list("requestheader-uid-headers"),
-            groups: list("requestheader-group-headers"),
-            extra_prefixes: list("requestheader-extra-headers-prefix"),
-        },
-    }))
+    Ok(Some(FrontProxy::from_lists(CertPool::from_file(file)?, |flag| flags.list(flag).to_vec())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The flags of a server whose cluster does not answer.
+    fn without_cluster(dir: &std::path::Path, tolerate: &str) -> Flags {
+        let table = "flag\tshort\ttype\tdefault\thidden\tdeprecated
+authentication-kubeconfig\t\tstring\t\t\t
+authentication-skip-lookup\t\tbool\tfalse\t\t
+authentication-token-webhook-cache-ttl\t\tduration\t10s\t\t
+authentication-tolerate-lookup-failure\t\tbool\tfalse\t\t
+authorization-always-allow-paths\t\tstringSlice\t[/healthz]\t\t
+authorization-kubeconfig\t\tstring\t\t\t
+authorization-webhook-cache-authorized-ttl\t\tduration\t10s\t\t
+authorization-webhook-cache-unauthorized-ttl\t\tduration\t10s\t\t
+bind-address\t\tip\t127.0.0.1\t\t
+cert-dir\t\tstring\t\t\t
+client-ca-file\t\tstring\t\t\t
+disable-http2-serving\t\tbool\tfalse\t\t
+requestheader-client-ca-file\t\tstring\t\t\t
+secure-port\t\tint\t10259\t\t
+tls-cert-file\t\tstring\t\t\t
+tls-min-version\t\tstring\t\t\t
+tls-private-key-file\t\tstring\t\t\t
+tls-sni-cert-key\t\tnamedCertKey\t[]\t\t
+";
+        let kubeconfig = dir.join("kubeconfig");
+        let text = "apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {}}]
+current-context: c
+";
+        std::fs::write(&kubeconfig, text).unwrap();
+        let args = [
+            "sample".to_owned(),
+            format!("--authentication-kubeconfig={}", kubeconfig.display()),
+            format!("--authentication-tolerate-lookup-failure={tolerate}"),
+        ];
+        match Flags::parse("sample", table, args.map(Into::into)).unwrap() {
+            crate::flags::Request::Run(flags) => *flags,
+            crate::flags::Request::Print(_) => unreachable!("neither help nor the version is asked for"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_cannot_be_asked_is_tolerated_only_if_so_told() {
+        crate::tls::install_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let stop = Shutdown::new();
+        let started = SecureServing::from_flags(&without_cluster(dir.path(), "true"), &stop).await;
+        assert!(started.unwrap().is_some());
+        let refused = SecureServing::from_flags(&without_cluster(dir.path(), "false"), &stop).await.err().unwrap();
+        assert!(matches!(refused, ServingError::Lookup(LookupError::Request(_))), "{refused:?}");
+        stop.trigger();
+    }
 
     #[test]
     fn named_certificates() {

@@ -8,9 +8,9 @@ use std::fmt::Write;
 
 use apimachinery::quote::{quote, quote_slice};
 use apimachinery::status::ApiError;
+use component_base::serving::extra_values;
 use http::HeaderMap;
 
-use crate::authentication::request_header::extra;
 use crate::authentication::user::{
     ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, MASTERS, NODE_USER_PREFIX, NODES, UserInfo,
     service_account_groups, split_service_account,
@@ -34,7 +34,7 @@ pub fn wanted(headers: &mut HeaderMap) -> Result<Option<UserInfo>, ApiError> {
         name: text(USER),
         uid: text(UID),
         groups: headers.get_all(GROUP).iter().filter_map(|v| v.to_str().ok()).map(str::to_owned).collect(),
-        extra: extra(headers, &[EXTRA_PREFIX.to_owned()]),
+        extra: extra_values(headers, &[EXTRA_PREFIX.to_owned()]),
     };
     if user.name.is_empty() {
         if user.uid.is_empty() && user.groups.is_empty() && user.extra.is_empty() {
