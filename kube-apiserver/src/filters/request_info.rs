@@ -67,6 +67,11 @@ impl RequestInfo {
         self.path.starts_with("/debug/pprof/")
     }
 
+    /// Requests that change nothing, by their verb.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.verb.as_str(), "get" | "list" | "watch" | "head" | "options")
+    }
+
     /// Fills prefix, group and version; returns what follows them, or `None` for a non-resource path.
     fn read_prefix<'a>(&mut self, all: &'a [&'a str]) -> Option<&'a [&'a str]> {
         if all.len() < 3 {

@@ -2,9 +2,11 @@
 //!
 //! upstream: staging/src/k8s.io/apiserver/pkg/endpoints/filters/metrics.go
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use component_base::metrics::{counter, histogram};
+use prometheus::{CounterVec, HistogramVec};
 
 use super::doubling;
 use crate::authorization::Decision;
@@ -20,20 +22,48 @@ const NAMED: [&str; 6] = [
     "system:kube-scheduler",
 ];
 
+/// How often something came out how, and how long that took.
+struct Outcomes {
+    count: CounterVec,
+    seconds: HistogramVec,
+}
+
+impl Outcomes {
+    fn observe(&self, result: &str, took: Duration) {
+        self.count.with_label_values(&[result]).inc();
+        self.seconds.with_label_values(&[result]).observe(took.as_secs_f64());
+    }
+}
+
+static AUTHENTICATION: LazyLock<Outcomes> = LazyLock::new(|| Outcomes {
+    count: counter("authentication_attempts", "Attempts to authenticate, by result.", &["result"]),
+    seconds: histogram(
+        "authentication_duration_seconds",
+        "Seconds of authentication, by result.",
+        &["result"],
+        doubling(),
+    ),
+});
+
+static AUTHORIZATION: LazyLock<Outcomes> = LazyLock::new(|| Outcomes {
+    count: counter("authorization_attempts_total", "Decisions of the authorizers, by result.", &["result"]),
+    seconds: histogram(
+        "authorization_duration_seconds",
+        "Seconds of authorization, by result.",
+        &["result"],
+        doubling(),
+    ),
+});
+
+static USERS: LazyLock<CounterVec> =
+    LazyLock::new(|| counter("authenticated_user_requests", "Authenticated requests, by user.", &["username"]));
+
 /// An attempt to authenticate ended.
 pub fn authenticated(user: Option<&UserInfo>, took: Duration) {
-    let result = if user.is_some() { "success" } else { "failure" };
-    counter("authentication_attempts", "Attempts to authenticate, by result.", &["result"])
-        .with_label_values(&[result])
-        .inc();
-    histogram("authentication_duration_seconds", "Seconds of authentication, by result.", &["result"], doubling())
-        .with_label_values(&[result])
-        .observe(took.as_secs_f64());
+    AUTHENTICATION.observe(if user.is_some() { "success" } else { "failure" }, took);
     if let Some(user) = user {
         let name = NAMED.into_iter().find(|name| *name == user.name).unwrap_or("other");
-        counter("authenticated_user_requests", "Authenticated requests, by user.", &["username"])
-            .with_label_values(&[name])
-            .inc();
+        USERS.with_label_values(&[name]).inc();
     }
 }
 
@@ -44,10 +74,5 @@ pub fn authorized(decision: &Decision, took: Duration) {
         Decision::Deny(_) => "denied",
         Decision::NoOpinion(_) => "no-opinion",
     };
-    counter("authorization_attempts_total", "Decisions of the authorizers, by result.", &["result"])
-        .with_label_values(&[result])
-        .inc();
-    histogram("authorization_duration_seconds", "Seconds of authorization, by result.", &["result"], doubling())
-        .with_label_values(&[result])
-        .observe(took.as_secs_f64());
+    AUTHORIZATION.observe(result, took);
 }

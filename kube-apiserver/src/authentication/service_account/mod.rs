@@ -16,6 +16,8 @@ use apimachinery::value::Value;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::metrics::COUNTERS;
+
 use super::user::{CREDENTIAL_ID, UserInfo, service_account_groups, service_account_username, split_service_account};
 
 use claims::{Bound, Claims, ObjectRef, Parsed};
@@ -106,20 +108,10 @@ impl TokenVerifier {
         }
         let user = if legacy {
             let user = self.legacy_user(token, &parsed.claims).await?;
-            crate::metrics::plain_counter(
-                "serviceaccount_legacy_tokens_total",
-                "Tokens out of secrets that were used.",
-            )
-            .inc();
+            COUNTERS.legacy_tokens.inc();
             user
         } else {
-            let user = self.bound_user(&parsed.claims, now).await?;
-            crate::metrics::plain_counter(
-                "serviceaccount_valid_tokens_total",
-                "Tokens of service accounts that were valid.",
-            )
-            .inc();
-            user
+            self.bound_user(&parsed.claims, now).await?
         };
         Ok(Some(Verified { user, audiences: common }))
     }
@@ -162,6 +154,11 @@ impl TokenVerifier {
             }
             add(NODE_NAME, &node.name);
             add(NODE_UID, &node.uid);
+        }
+        match bound.warnafter {
+            None | Some(0) => {}
+            Some(warn_after) if now.as_second() > warn_after => COUNTERS.stale_tokens.inc(),
+            Some(_) => COUNTERS.valid_tokens.inc(),
         }
         Ok(UserInfo {
             name: service_account_username(&bound.namespace, &bound.serviceaccount.name),
@@ -259,10 +256,18 @@ impl TokenVerifier {
             return Err(format!("ServiceAccount UID ({uid}) does not match claim ({})", claims.legacy_uid));
         }
         if !text(&secret, &["metadata", "labels", INVALID_SINCE]).is_empty() {
+            COUNTERS.invalid_legacy_auto_tokens.inc();
             return Err(format!(
                 "the token in secret {namespace}/{} for service account {namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token",
                 claims.legacy_secret
             ));
+        }
+        let made_by_control_plane =
+            account.get("secrets").items().iter().any(|secret| text(secret, &["name"]) == claims.legacy_secret);
+        if made_by_control_plane {
+            COUNTERS.legacy_auto_tokens.inc();
+        } else {
+            COUNTERS.legacy_manual_tokens.inc();
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
 
 use crate::body::Body;
+use crate::metrics::COUNTERS;
 use crate::request::{RequestInfo, UserInfo};
 use log::Log;
 use policy::{Level, Policy, Stage, Verdict};
@@ -125,7 +126,7 @@ impl Event {
         self.fields.insert("stageTimestamp".to_owned(), json!(micro(Timestamp::now())));
         let mut line = String::new();
         ordered(&self.fields, &mut line);
-        crate::metrics::plain_counter("apiserver_audit_event_total", "Audit events that were written.").inc();
+        COUNTERS.audit_events.inc();
         self.auditor.log.write(line).await;
     }
 

@@ -106,8 +106,7 @@ pub struct Plain {
 
 impl Plain {
     fn enter(&self, user: &UserInfo, info: &RequestInfo) -> Result<Place, Full> {
-        let reads = matches!(info.verb.as_str(), "get" | "list" | "watch" | "head" | "options");
-        let pool = if reads { &self.reading } else { &self.mutating };
+        let pool = if info.only_reads() { &self.reading } else { &self.mutating };
         match pool {
             Some(pool) if !user.in_group(MASTERS) && info.verb != "watch" => {
                 Arc::clone(pool).try_acquire_owned().map(Place::Permit).map_err(|_| Full)

@@ -83,10 +83,7 @@ fn is_subject(subject: Cursor<'_>, user: &UserInfo) -> bool {
 }
 
 fn takes_resource(rule: Cursor<'_>, info: &RequestInfo) -> bool {
-    let resource = match info.subresource.as_str() {
-        "" => info.resource.clone(),
-        subresource => format!("{}/{subresource}", info.resource),
-    };
+    let resource = info.resource_with_subresource();
     has(rule.field("verbs"), &info.verb)
         && has(rule.field("resources"), &resource)
         && has(rule.field("apiGroups"), &info.api_group)
