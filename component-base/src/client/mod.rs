@@ -8,6 +8,7 @@ mod exec;
 mod identity;
 mod kubeconfig;
 mod limiter;
+mod metrics;
 mod transport;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -27,6 +27,7 @@ use super::endpoint::{Stamp, TlsOptions};
 use super::exec::ExecError;
 use super::identity::{TokenError, TokenSource};
 use super::limiter::Limiter;
+use super::metrics;
 use crate::tls::TlsError;
 
 /// Streams per connection; servers permit 100 or more.
@@ -152,16 +153,23 @@ impl Transport {
 
     async fn send(self, request: Request<Body>) -> Result<Response<TransportBody>, TransportError> {
         let mut prepared = self.prepare(request).await?;
+        let host = self.pool.server.authority().map_or("", Authority::as_str);
         for attempt in 0.. {
             if let Some(limiter) = &self.limiter {
+                let begun = Instant::now();
                 limiter.wait().await;
+                metrics::limited(&prepared.method, host, begun.elapsed());
             }
             if let Some(tokens) = &self.tokens
                 && let Some(value) = tokens.header().await?
             {
                 prepared.headers.insert(header::AUTHORIZATION, value);
             }
-            let response = self.pool.send(&prepared).await?;
+            let begun = Instant::now();
+            let answer = self.pool.send(&prepared).await;
+            let status = answer.as_ref().ok().map(Response::status);
+            metrics::sent(&prepared.method, host, prepared.body.len(), status, begun.elapsed());
+            let response = answer?;
             if response.status() == StatusCode::UNAUTHORIZED && attempt == 0 && self.tokens.is_some() {
                 // The token may have been revoked (its service account made anew): ask once for a fresh one.
                 if let Some(tokens) = &self.tokens {
@@ -170,7 +178,10 @@ impl Transport {
                 continue;
             }
             match retry_after(&response) {
-                Some(delay) if attempt < RETRIES_MAX => tokio::time::sleep(delay).await,
+                Some(delay) if attempt < RETRIES_MAX => {
+                    metrics::again(&prepared.method, host, response.status());
+                    tokio::time::sleep(delay).await;
+                }
                 _ => return Ok(response),
             }
         }

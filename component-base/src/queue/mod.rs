@@ -70,13 +70,17 @@ impl<K: Key> Queue<K> {
             limit,
             shutting_down: false,
         };
-        Self {
-            shared: Arc::new(Shared {
-                state: Mutex::new(state),
-                wake: Notify::new(),
-                metrics: QueueMetrics::new(name),
-            }),
-        }
+        let shared =
+            Arc::new(Shared { state: Mutex::new(state), wake: Notify::new(), metrics: QueueMetrics::new(name) });
+        let observed = Arc::downgrade(&shared);
+        crate::metrics::source(move |_| match observed.upgrade() {
+            Some(shared) => {
+                shared.state.lock().observe(Instant::now(), &shared.metrics);
+                true
+            }
+            None => false,
+        });
+        Self { shared }
     }
 
     /// Asks for the key to be processed. Adding a key that waits already changes nothing.
@@ -229,6 +233,13 @@ impl<K: Key> State<K> {
         }
     }
 
+    /// How long those take that are processed.
+    fn observe(&self, now: Instant, metrics: &QueueMetrics) {
+        let running = self.processing.values().map(|started| (now - *started).as_secs_f64());
+        metrics.unfinished_work.set(running.clone().sum());
+        metrics.longest_running.set(running.fold(0.0, f64::max));
+    }
+
     fn take(&mut self, metrics: &QueueMetrics) -> Option<K> {
         let key = self.queued.pop_front()?;
         metrics.depth.set(self.queued.len() as f64);
@@ -296,6 +307,26 @@ mod tests {
         assert_eq!(queue.num_requeues(&"a"), 4);
         queue.forget(&"a");
         assert_eq!(queue.num_requeues(&"a"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_not_done_is_measured() {
+        let queue = Queue::new("test-unfinished");
+        let unfinished = || {
+            let shared = &queue.shared;
+            shared.state.lock().observe(Instant::now(), &shared.metrics);
+            (shared.metrics.unfinished_work.get(), shared.metrics.longest_running.get())
+        };
+        queue.add("a");
+        queue.add("b");
+        assert_eq!(unfinished(), (0.0, 0.0));
+        queue.get().await;
+        tokio::time::advance(secs(2)).await;
+        queue.get().await;
+        tokio::time::advance(secs(1)).await;
+        assert_eq!(unfinished(), (4.0, 3.0));
+        queue.done(&"a");
+        assert_eq!(unfinished(), (1.0, 1.0));
     }
 
     #[tokio::test(start_paused = true)]
