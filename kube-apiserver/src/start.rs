@@ -114,6 +114,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         |info, version| options.enabled.serves(info, version),
         options.duration("event-ttl").as_secs(),
     );
+    crate::metrics::storage::show(&registry);
     let objects = Arc::new(RegistryObjects::new(registry.clone()));
     let (policy, node, authorizer) = authorizer(&options);
     let rbac_synced = feed(&registry, &policy, &node);
@@ -146,7 +147,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         openapi: OpenApi::new(options.enabled.clone()),
         public_address: public_address(&options, port),
     };
-    let flow_control = Arc::new(flow_control(&options));
+    let flow_control = Arc::new(flow_control(&options, &registry));
     let served = Served { state, paths };
     let filters = filters(&options, authenticators.clone(), authorizer, flow_control.clone(), served).await?;
     background(&options, &etcd, &authenticators, &shutdown);
@@ -374,12 +375,12 @@ fn admission_chain(
     Ok(chain)
 }
 
-fn flow_control(options: &Options) -> FlowControl {
+fn flow_control(options: &Options, registry: &Arc<Registry>) -> FlowControl {
     let flags = &options.flags;
     let limit = |flag: &str| usize::try_from(flags.int(flag)).unwrap_or(0);
     let (reading, mutating) = (limit("max-requests-inflight"), limit("max-mutating-requests-inflight"));
     if flags.bool("enable-priority-and-fairness") && reading + mutating > 0 {
-        FlowControl::fair(reading, mutating, options.duration("request-timeout"))
+        FlowControl::fair(reading, mutating, options.duration("request-timeout"), registry.clone())
     } else {
         FlowControl::plain(reading, mutating)
     }
@@ -394,6 +395,7 @@ async fn filters(
 ) -> Result<Filters<Served>, StartError> {
     let flags = &options.flags;
     crate::metrics::register();
+    flow_control.show();
     Ok(Filters {
         authenticators,
         authorizer,

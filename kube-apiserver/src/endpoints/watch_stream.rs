@@ -2,6 +2,7 @@
 //!
 //! upstream: endpoints/handlers/watch.go; storage/cacher/cache_watcher.go
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use apimachinery::codec::{json, protobuf};
@@ -11,7 +12,7 @@ use apimachinery::value;
 use apimachinery::value::Value;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::dispatch::Scope;
 use super::encode::{Part, View};
@@ -29,6 +30,8 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// And one this long before the end.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+/// Room for so many events is kept from one time to the next.
+const KEPT_EVENTS: usize = 8;
 /// Bytes handed to the socket at once.
 const CHUNK: usize = 32 * 1024;
 
@@ -70,6 +73,8 @@ pub async fn watch(
             last_bookmark_near_end: false,
             phase: Phase::Initial,
             headers_sent: false,
+            alarm: Box::pin(tokio::time::sleep_until(deadline)),
+            events: Vec::new(),
         })),
         Err(error) => State::Failed(form, error),
     };
@@ -114,6 +119,10 @@ struct Running {
     phase: Phase,
     /// Tables: the columns were sent.
     headers_sent: bool,
+    /// Rings for bookmarks and at the end. Setting it costs more than an event, so it is kept from one to the next.
+    alarm: Pin<Box<Sleep>>,
+    /// Events that were read; kept for its room, unless that is large.
+    events: Vec<ObjectEvent>,
 }
 
 async fn step(state: State) -> Option<(Result<Bytes, BodyError>, State)> {
@@ -154,9 +163,13 @@ impl Running {
                 Err(Ended::With(error)) => return Some(Err(error)),
             }
             let wake = self.next_wake();
+            if self.alarm.deadline() != wake {
+                self.alarm.as_mut().reset(wake);
+            }
             tokio::select! {
+                biased;
                 () = self.watch.changed() => {}
-                () = tokio::time::sleep_until(wake) => {}
+                () = self.alarm.as_mut() => {}
             }
             if Instant::now() >= self.deadline {
                 return None;
@@ -181,20 +194,40 @@ impl Running {
     }
 
     fn pending(&mut self) -> Result<Option<Bytes>, Ended> {
-        let (events, complete) = self.watch.ready().map_err(|end| match end {
+        let mut events = std::mem::take(&mut self.events);
+        let complete = self.watch.take_ready(&mut events).map_err(|end| match end {
             WatchEnd::Dropped => Ended::Quietly,
             WatchEnd::Expired | WatchEnd::TooOld { .. } => Ended::With(store::expired()),
         })?;
-        let mut out = Vec::new();
-        for event in &events {
-            self.frame(event, &mut out).map_err(Ended::With)?;
+        let framed = self.frames(&events);
+        if events.capacity() <= KEPT_EVENTS {
+            events.clear();
+            self.events = events;
+        }
+        if let Some(bytes) = framed.map_err(Ended::With)? {
+            return Ok(Some(bytes));
         }
         let now = Instant::now();
-        if events.is_empty() && self.bookmark_due(now) {
-            self.form.frame_bookmark(&self.scope, complete, false, &mut out);
-            self.next_bookmark = now + jittered(BOOKMARK_EVERY);
+        if !self.bookmark_due(now) {
+            return Ok(None);
         }
-        Ok((!out.is_empty()).then(|| out.into()))
+        let mut out = Vec::new();
+        self.form.frame_bookmark(&self.scope, complete, false, &mut out);
+        self.next_bookmark = now + jittered(BOOKMARK_EVERY);
+        Ok(Some(out.into()))
+    }
+
+    /// The events as bytes: one alone is not copied.
+    fn frames(&mut self, events: &[ObjectEvent]) -> Result<Option<Bytes>, ApiError> {
+        match events {
+            [] => Ok(None),
+            [event] if matches!(self.form.shape, Shape::Objects(_)) => self.form.shared_frame(event).map(Some),
+            _ => {
+                let mut out = Vec::new();
+                events.iter().try_for_each(|event| self.frame(event, &mut out))?;
+                Ok(Some(out.into()))
+            }
+        }
     }
 
     fn bookmark_due(&mut self, now: Instant) -> bool {
@@ -227,11 +260,7 @@ impl Running {
             json_frame(name(event.kind), &object, out);
             return Ok(());
         }
-        let bytes = match &event.shared {
-            Some(shared) => shared.encoded(self.form.id(event.kind), || self.form.object_frame(event))?,
-            None => self.form.object_frame(event)?,
-        };
-        out.extend_from_slice(&bytes);
+        out.extend_from_slice(&self.form.shared_frame(event)?);
         Ok(())
     }
 }
@@ -290,6 +319,14 @@ impl Form {
                 ObjectEventKind::Modified => 1,
                 ObjectEventKind::Deleted => 2,
             }
+    }
+
+    /// The frame of an object, made once for all watchers of this form.
+    fn shared_frame(&self, event: &ObjectEvent) -> Result<Bytes, ApiError> {
+        match &event.shared {
+            Some(shared) => shared.encoded(self.id(event.kind), || self.object_frame(event)),
+            None => self.object_frame(event),
+        }
     }
 
     fn object_frame(&self, event: &ObjectEvent) -> Result<Bytes, ApiError> {

@@ -196,7 +196,8 @@ impl<E: Endpoints> Filters<E> {
         request: Request<Body>,
         event: &mut Option<audit::Event>,
     ) -> Response<Body> {
-        let (class, place) = self.flow_control.enter(&authenticated.user, &authenticated.info).await;
+        let query = request.uri().query().unwrap_or_default();
+        let (class, place) = self.flow_control.enter(&authenticated.user, &authenticated.info, query).await;
         let mut response = match place {
             Ok(_place) => self.authorized(authenticated, request, event).await,
             Err(flow_control::Full) => reject::too_many_requests(),

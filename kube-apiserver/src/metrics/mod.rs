@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod slis;
+pub mod storage;
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -61,6 +62,10 @@ pub fn register() {
     LazyLock::force(&COUNTERS);
     // Nothing is refused for want of an audit log: this stays 0.
     plain_counter("apiserver_audit_requests_rejected_total", "Requests refused because they could not be audited.");
+}
+
+/// Requests that find no place are refused at once.
+pub fn nobody_waits() {
     for kind in ["mutating", "readOnly"] {
         gauge("apiserver_current_inqueue_requests", "Requests that wait for a place, by kind.", &["request_kind"])
             .with_label_values(&[kind])

@@ -242,7 +242,8 @@ impl Registry {
     }
 
     fn new_store(&self, (resource, strategy, cache): Prepared) -> Store {
-        Store::new(resource, strategy, cache, self.etcd.clone(), Arc::clone(&self.feed), Arc::clone(&self.leases))
+        let etcd = self.etcd.for_resource(&resource.group, &resource.plural);
+        Store::new(resource, strategy, cache, etcd, Arc::clone(&self.feed), Arc::clone(&self.leases))
     }
 
     /// Adds a resource while running (custom resources); returns when it can be read.

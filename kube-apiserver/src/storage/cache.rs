@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use super::counts::Count;
 use super::tree::Tree;
 
 /// Events kept, at most.
@@ -127,8 +128,27 @@ pub enum WatchEnd {
     Expired,
 }
 
+/// What happened in a cache.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Events that came from etcd.
+    pub received: Count,
+    /// Those that watchers can see.
+    pub dispatched: Count,
+    /// Objects that could not be decoded.
+    pub decode_errors: Count,
+    /// How often it was filled.
+    pub fills: Count,
+    /// How often it got room for more events.
+    pub capacity_increases: Count,
+    /// Watchers that fell behind.
+    pub ended_watchers: Count,
+}
+
 struct Inner {
     tree: Tree,
+    /// Bytes of all objects in the tree.
+    bytes: usize,
     /// Revision of the last event or of the list that filled the tree.
     rv: u64,
     ring: VecDeque<Arc<Event>>,
@@ -151,6 +171,8 @@ pub struct Cache {
     inner: RwLock<Inner>,
     /// Sequence number after the newest event, bumped with every change.
     tick: watch::Sender<u64>,
+    /// What happened here.
+    pub counts: Counts,
 }
 
 impl std::fmt::Debug for Cache {
@@ -167,6 +189,7 @@ impl Cache {
             decode,
             inner: RwLock::new(Inner {
                 tree: Tree::default(),
+                bytes: 0,
                 rv: 0,
                 ring: VecDeque::new(),
                 first_seq: 0,
@@ -177,6 +200,7 @@ impl Cache {
                 ready: false,
             }),
             tick: watch::Sender::new(0),
+            counts: Counts::default(),
         }
     }
 
@@ -199,6 +223,18 @@ impl Cache {
     pub fn snapshot(&self) -> Option<(Tree, u64)> {
         let inner = self.inner.read();
         inner.ready.then(|| (inner.tree.clone(), inner.rv))
+    }
+
+    /// How many objects there are, and their bytes.
+    pub fn stock(&self) -> (u64, u64) {
+        let inner = self.inner.read();
+        (inner.tree.len() as u64, inner.bytes as u64)
+    }
+
+    /// How many events there is room for now, and the revision of the newest change.
+    pub fn extent(&self) -> (usize, u64) {
+        let inner = self.inner.read();
+        (inner.ring.capacity(), inner.rv)
     }
 
     /// The object of a key (relative to the prefix).
@@ -227,7 +263,9 @@ impl Cache {
 
     /// Fills the cache with all objects as of a revision; watchers end.
     pub(super) fn replace(&self, entries: Vec<Arc<Entry>>, rv: u64) {
+        self.counts.fills.one();
         let mut inner = self.inner.write();
+        inner.bytes = entries.iter().map(|entry| entry.raw.len()).sum();
         inner.tree = Tree::from_sorted(entries);
         inner.rv = rv;
         inner.first_seq += inner.ring.len() as u64;
@@ -253,14 +291,16 @@ impl Cache {
         match self.decode.decode(value, rv) {
             Ok(raw) => Some(Arc::new(Entry { key: key.into(), rv, raw })),
             Err(error) => {
+                self.counts.decode_errors.one();
                 tracing::error!(key = format!("{}{key}", self.prefix), %error, "cannot decode a stored object");
                 None
             }
         }
     }
 
-    /// Takes in a write (`value`) or a deletion (`None`).
+    /// Takes in a write (`value`) or a deletion (`None`). Watchers are told by `publish`.
     pub(super) fn apply(&self, key: &str, value: Option<Vec<u8>>, rv: u64) {
+        self.counts.received.one();
         let entry = match value {
             Some(value) => match self.entry(key, value, rv) {
                 Some(entry) => Some(entry),
@@ -275,21 +315,33 @@ impl Cache {
         let event = match entry {
             Some(entry) => {
                 let prev = inner.tree.insert(Arc::clone(&entry));
+                inner.bytes = inner.bytes + entry.raw.len() - prev.as_ref().map_or(0, |prev| prev.raw.len());
                 let kind = if prev.is_some() { EventKind::Modified } else { EventKind::Added };
                 Event { rv, kind, entry, prev, encoded: Mutex::default() }
             }
             None => {
                 let Some(prev) = inner.tree.remove(key) else { return };
+                inner.bytes -= prev.raw.len();
                 let entry =
                     Arc::new(Entry { key: prev.key.clone(), rv, raw: self.decode.with_revision(&prev.raw, rv) });
                 Event { rv, kind: EventKind::Deleted, entry, prev: Some(prev), encoded: Mutex::default() }
             }
         };
         inner.rv = rv;
+        let capacity = inner.ring.capacity();
         inner.push(Arc::new(event));
+        if inner.ring.capacity() > capacity {
+            self.counts.capacity_increases.one();
+        }
+        self.counts.dispatched.one();
+    }
+
+    /// Wakes the watchers, if there is something new for them.
+    pub(super) fn publish(&self) {
+        let inner = self.inner.read();
         let seq = inner.first_seq + inner.ring.len() as u64;
         drop(inner);
-        self.tick.send_replace(seq);
+        self.tick.send_if_modified(|known| std::mem::replace(known, seq) != seq);
     }
 
     /// Watches from the revision `since` (exclusive).
@@ -352,21 +404,33 @@ impl Watcher {
     /// Events that are there already; empty if there are none.
     ///
     /// # Errors
-    /// `Dropped` if this watcher fell behind, `Expired` if the cache was refilled.
+    /// As `take_ready`.
     pub fn ready(&mut self) -> Result<Vec<Arc<Event>>, WatchEnd> {
+        let mut events = Vec::new();
+        self.take_ready(&mut events)?;
+        Ok(events)
+    }
+
+    /// Adds events that are there already to `events`.
+    ///
+    /// # Errors
+    /// `Dropped` if this watcher fell behind, `Expired` if the cache was refilled.
+    pub fn take_ready(&mut self, events: &mut Vec<Arc<Event>>) -> Result<(), WatchEnd> {
         self.rx.borrow_and_update();
         let inner = self.cache.inner.read();
         if inner.generation != self.generation {
             return Err(WatchEnd::Expired);
         }
         if self.next < inner.first_seq {
+            self.cache.counts.ended_watchers.one();
             return Err(WatchEnd::Dropped);
         }
         let at = usize::try_from(self.next - inner.first_seq).unwrap_or(usize::MAX);
         let end = inner.ring.len().min(at.saturating_add(BATCH));
-        let batch: Vec<_> = inner.ring.range(at.min(end)..end).cloned().collect();
+        let batch = inner.ring.range(at.min(end)..end);
         self.next += batch.len() as u64;
-        Ok(batch)
+        events.extend(batch.cloned());
+        Ok(())
     }
 
     /// Waits until something happened after the last `ready`.
@@ -412,6 +476,7 @@ mod tests {
         cache.apply("b", Some(b"1".to_vec()), 12);
         cache.apply("a", Some(b"2".to_vec()), 13);
         cache.apply("b", None, 14);
+        assert_eq!(cache.stock(), (1, 1));
         assert_eq!(keys(&cache.snapshot_at(14).unwrap()), [("a".into(), 13)]);
         assert_eq!(keys(&cache.snapshot_at(12).unwrap()), [("a".into(), 11), ("b".into(), 12)]);
         assert_eq!(keys(&cache.snapshot_at(10).unwrap()), []);

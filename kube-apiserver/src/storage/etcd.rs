@@ -9,7 +9,7 @@
 use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use etcd_client::{
     Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, KvClient, LeaseClient,
@@ -19,6 +19,8 @@ use etcd_client::{
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::requests::{Operation, RETRIES, Requests};
 
 /// Larger than any answer etcd gives.
 const MAX_MESSAGE: usize = i32::MAX as usize;
@@ -190,6 +192,7 @@ pub struct Etcd {
     maintenance: MaintenanceClient,
     prefix: String,
     timeline: Arc<Timeline>,
+    requests: Arc<Requests>,
 }
 
 /// What answers told about etcd's history. Revisions never fall, unless an older state was put in its place.
@@ -257,7 +260,13 @@ impl Etcd {
                 cluster: AtomicU64::new(0),
                 rewinds: watch::Sender::new(0),
             }),
+            requests: Arc::default(),
         })
+    }
+
+    /// The same etcd, for the objects of a resource: requests are counted under its name.
+    pub fn for_resource(&self, group: &str, resource: &str) -> Self {
+        Self { requests: Arc::new(Requests::of(group, resource)), ..self.clone() }
     }
 
     /// Notes a revision that a watch told.
@@ -296,7 +305,7 @@ impl Etcd {
     /// # Errors
     /// If etcd cannot be reached.
     pub async fn get(&self, key: &str) -> Result<(Option<Kv>, i64), StorageError> {
-        let mut page = self.range_with(key, GetOptions::new()).await?;
+        let mut page = self.range_with(key, GetOptions::new(), Operation::Get).await?;
         Ok((page.kvs.pop(), page.revision))
     }
 
@@ -306,7 +315,7 @@ impl Etcd {
     /// `Compacted` for an old revision; if etcd cannot be reached.
     pub async fn range(&self, start: &str, end: &[u8], limit: i64, revision: i64) -> Result<Page, StorageError> {
         let options = GetOptions::new().with_range(end).with_limit(limit).with_revision(revision);
-        self.range_with(start, options).await
+        self.range_with(start, options, Operation::List).await
     }
 
     /// The store's current revision, confirmed by a quorum.
@@ -316,12 +325,13 @@ impl Etcd {
     pub async fn current_revision(&self) -> Result<i64, StorageError> {
         // a key that never exists: nothing but the header comes back
         let key = format!("{}/\0", self.prefix);
-        Ok(self.range_with(&key, GetOptions::new().with_count_only()).await?.revision)
+        Ok(self.range_with(&key, GetOptions::new().with_count_only(), Operation::Get).await?.revision)
     }
 
-    async fn range_with(&self, key: &str, options: GetOptions) -> Result<Page, StorageError> {
+    async fn range_with(&self, key: &str, options: GetOptions, operation: Operation) -> Result<Page, StorageError> {
         let (mut answer, _) = self
-            .trying(
+            .counted(
+                operation,
                 || {
                     let (mut kv, key, options) = (self.kv.clone(), key.to_owned(), options.clone());
                     async move { kv.get(key, Some(options)).await }
@@ -335,6 +345,22 @@ impl Etcd {
             revision: answer.header().map_or(0, |h| h.revision()),
             kvs: answer.take_kvs().into_iter().map(Kv::from).collect(),
         })
+    }
+
+    /// As `trying`, and counts it.
+    async fn counted<T, F>(
+        &self,
+        operation: Operation,
+        run: impl Fn() -> F,
+        header: impl Fn(&T) -> Option<&ResponseHeader>,
+    ) -> Result<(T, bool), StorageError>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>> + Send,
+    {
+        let begun = StdInstant::now();
+        let outcome = self.trying(run, header).await;
+        self.requests.done(operation, begun, outcome.is_err());
+        outcome
     }
 
     /// Runs an operation, again and again while etcd is unavailable. Also tells whether an earlier attempt may have
@@ -361,6 +387,7 @@ impl Etcd {
                 }
                 Err(error) if is_unavailable(&error) && Instant::now() + wait < deadline => {
                     tracing::debug!(%error, "etcd is unavailable, trying again");
+                    RETRIES.inc();
                     tokio::time::sleep(wait.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
                     wait = (wait * 2).min(BACKOFF_MAX);
                     again = true;
@@ -370,12 +397,12 @@ impl Etcd {
         }
     }
 
-    async fn transaction(&self, txn: Txn) -> Result<(TxnResponse, bool), StorageError> {
-        let operation = || {
+    async fn transaction(&self, txn: Txn, operation: Operation) -> Result<(TxnResponse, bool), StorageError> {
+        let run = || {
             let (mut kv, txn) = (self.kv.clone(), txn.clone());
             async move { kv.txn(txn).await }
         };
-        self.trying(operation, TxnResponse::header).await
+        self.counted(operation, run, TxnResponse::header).await
     }
 
     /// Writes a key that must not exist.
@@ -395,7 +422,8 @@ impl Etcd {
     /// `TooLarge`, `LeaseGone`, or if etcd cannot be reached.
     pub async fn update(&self, key: &str, value: Vec<u8>, expected: i64, lease: i64) -> Result<Written, StorageError> {
         let put = TxnOp::put(key, value.as_slice(), put_options(lease));
-        let (written, again) = self.conditionally(key, expected, put).await?;
+        let operation = if expected == 0 { Operation::Create } else { Operation::Update };
+        let (written, again) = self.conditionally(key, expected, put, operation).await?;
         Ok(match written {
             // an earlier attempt did it: nobody else writes the same bytes, they hold a UID and times
             Written::Stale(Some(there)) if again && there.value == value => Written::Done(there.mod_revision),
@@ -408,7 +436,7 @@ impl Etcd {
     /// # Errors
     /// If etcd cannot be reached.
     pub async fn delete(&self, key: &str, expected: i64) -> Result<Written, StorageError> {
-        let (written, again) = self.conditionally(key, expected, TxnOp::delete(key, None)).await?;
+        let (written, again) = self.conditionally(key, expected, TxnOp::delete(key, None), Operation::Delete).await?;
         Ok(match written {
             // an earlier attempt did it
             Written::Stale(None) if again => Written::Done(self.timeline.seen.load(Ordering::Relaxed)),
@@ -416,12 +444,18 @@ impl Etcd {
         })
     }
 
-    async fn conditionally(&self, key: &str, expected: i64, op: TxnOp) -> Result<(Written, bool), StorageError> {
+    async fn conditionally(
+        &self,
+        key: &str,
+        expected: i64,
+        op: TxnOp,
+        operation: Operation,
+    ) -> Result<(Written, bool), StorageError> {
         let txn = Txn::new()
             .when([Compare::mod_revision(key, CompareOp::Equal, expected)])
             .and_then([op])
             .or_else([TxnOp::get(key, None)]);
-        let (answer, again) = self.transaction(txn).await?;
+        let (answer, again) = self.transaction(txn, operation).await?;
         if answer.succeeded() {
             return Ok((Written::Done(answer.header().map_or(0, |h| h.revision())), again));
         }

@@ -6,16 +6,18 @@
 //! upstream: staging/src/k8s.io/apiserver/pkg/storage/{cacher/lister_watcher.go,etcd3/watcher.go}
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use etcd_client::{EventType, WatchOptions, WatchResponse};
+use futures::FutureExt;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::cache::{Cache, Entry};
 use super::etcd::{Etcd, StorageError, prefix_end};
+use super::requests::BOOKMARKS;
 
 /// Objects fetched at once while filling.
 const PAGE: i64 = 500;
@@ -25,6 +27,8 @@ const FRESH_TIMEOUT: Duration = Duration::from_secs(3);
 const NUDGE_AFTER: Duration = Duration::from_millis(5);
 /// Old servers may announce progress while events are still in their send queue: see `Feed::progress`.
 const DRAIN: Duration = Duration::from_millis(20);
+/// Answers that are taken in before watchers are told, at most.
+const BATCH: usize = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -56,6 +60,7 @@ pub struct Feed {
 impl Feed {
     /// Starts the feed for a set of caches; they fill in the background.
     pub fn start(etcd: Etcd, caches: Vec<Arc<Cache>>) -> Arc<Self> {
+        LazyLock::force(&BOOKMARKS);
         let (revision_reads, reads) = mpsc::channel(1024);
         let (load, loads) = mpsc::channel(64);
         let feed = Arc::new(Self {
@@ -281,10 +286,12 @@ impl Feed {
                 answer = stream.message() => match answer? {
                     None => return Ok(End::Broken),
                     Some(answer) => {
-                        if let Some(end) = self.take(&answer) {
+                        let mut touched = Vec::new();
+                        let end = self.take_batch(answer, trusted, &mut stream, &mut touched).await;
+                        touched.iter().for_each(|cache| cache.publish());
+                        if let Some(end) = end? {
                             return Ok(end);
                         }
-                        self.progress(&answer, trusted, &mut stream).await?;
                     }
                 },
                 () = self.nudge.notified() => stream.request_progress().await?,
@@ -299,8 +306,29 @@ impl Feed {
         }
     }
 
-    /// Applies the events of an answer.
-    fn take(&self, answer: &WatchResponse) -> Option<End> {
+    /// Takes in an answer and those that came meanwhile, so that watchers wake up once for all of them.
+    async fn take_batch(
+        &self,
+        answer: WatchResponse,
+        trusted: bool,
+        stream: &mut etcd_client::WatchStream,
+        touched: &mut Vec<Arc<Cache>>,
+    ) -> Result<Option<End>, StorageError> {
+        let mut next = Some(answer);
+        for _ in 0..BATCH {
+            let Some(answer) = next else { break };
+            if let Some(end) = self.take(&answer, touched) {
+                return Ok(Some(end));
+            }
+            self.progress(&answer, trusted, stream, touched).await?;
+            // an end or an error comes again on the next read of the stream
+            next = stream.message().now_or_never().and_then(|more| more.ok().flatten());
+        }
+        Ok(None)
+    }
+
+    /// Applies the events of an answer; adds the caches that have something new.
+    fn take(&self, answer: &WatchResponse, touched: &mut Vec<Arc<Cache>>) -> Option<End> {
         if answer.canceled() {
             let compacted = answer.compact_revision() > 0;
             tracing::info!(compacted, reason = answer.cancel_reason(), "etcd ended the watch");
@@ -318,6 +346,9 @@ impl Feed {
             let Some((cache, relative)) = self.route(key) else { continue };
             let value = (event.event_type() == EventType::Put).then(|| kv.value().to_vec());
             cache.apply(relative, value, last);
+            if touched.last().is_none_or(|last| !Arc::ptr_eq(last, &cache)) {
+                touched.push(cache);
+            }
         }
         if last > 0 {
             self.etcd.saw(last);
@@ -333,16 +364,18 @@ impl Feed {
         answer: &WatchResponse,
         trusted: bool,
         stream: &mut etcd_client::WatchStream,
+        touched: &mut Vec<Arc<Cache>>,
     ) -> Result<(), StorageError> {
         if answer.created() || !answer.events().is_empty() {
             return Ok(());
         }
+        BOOKMARKS.inc();
         let revision = answer.header().map_or(0, |h| u64::try_from(h.revision()).unwrap_or_default());
         if !trusted {
             let until = tokio::time::Instant::now() + DRAIN;
             while let Ok(more) = tokio::time::timeout_at(until, stream.message()).await {
                 match more? {
-                    Some(more) if !more.canceled() => drop(self.take(&more)),
+                    Some(more) if !more.canceled() => drop(self.take(&more, touched)),
                     // comes again on the next read of the stream
                     _ => return Ok(()),
                 }

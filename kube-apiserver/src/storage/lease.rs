@@ -2,11 +2,13 @@
 //!
 //! upstream: staging/src/k8s.io/apiserver/pkg/storage/etcd3/lease_manager.go
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
 use super::etcd::{Etcd, StorageError};
+use super::requests::LEASE_OBJECTS;
 
 /// How long one lease is given to new keys, at most.
 const REUSE: Duration = Duration::from_secs(60);
@@ -31,6 +33,7 @@ struct Current {
 impl Leases {
     /// No lease yet.
     pub fn new(etcd: Etcd) -> Self {
+        LazyLock::force(&LEASE_OBJECTS);
         Self { etcd, current: Mutex::new(None) }
     }
 
@@ -53,6 +56,8 @@ impl Leases {
         let granted = Instant::now();
         let seconds = i64::try_from(ttl + reuse.as_secs()).unwrap_or(i64::MAX);
         let id = self.etcd.grant(seconds).await?;
+        // as upstream counts: with the key that is to have the next lease
+        LEASE_OBJECTS.observe((current.as_ref().map_or(0, |lease| lease.keys) + 1) as f64);
         *current = Some(Current { id, ttl, granted, keys: 1 });
         Ok(id)
     }

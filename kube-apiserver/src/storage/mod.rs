@@ -6,9 +6,11 @@
 pub mod cache;
 pub mod compaction;
 pub mod continue_token;
+pub mod counts;
 pub mod etcd;
 pub mod feed;
 pub mod lease;
+mod requests;
 pub mod tree;
 
 pub use cache::{Cache, Decode, Entry, Event, EventKind, WatchEnd, Watcher};

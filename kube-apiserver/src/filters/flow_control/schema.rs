@@ -36,13 +36,13 @@ impl Schema {
         }
     }
 
-    /// True if a rule takes the request.
-    pub fn takes(&self, user: &UserInfo, info: &RequestInfo) -> bool {
+    /// True if a rule takes the request; `resource` is its resource with the subresource.
+    pub fn takes(&self, user: &UserInfo, info: &RequestInfo, resource: &str) -> bool {
         let rules = Cursor::root(&self.object).field("spec").field("rules");
         rules.list().any(|rule| {
             rule.field("subjects").list().any(|subject| is_subject(subject, user))
                 && if info.is_resource_request {
-                    rule.field("resourceRules").list().any(|rule| takes_resource(rule, info))
+                    rule.field("resourceRules").list().any(|rule| takes_resource(rule, info, resource))
                 } else {
                     rule.field("nonResourceRules").list().any(|rule| takes_path(rule, info))
                 }
@@ -82,10 +82,9 @@ fn is_subject(subject: Cursor<'_>, user: &UserInfo) -> bool {
     }
 }
 
-fn takes_resource(rule: Cursor<'_>, info: &RequestInfo) -> bool {
-    let resource = info.resource_with_subresource();
+fn takes_resource(rule: Cursor<'_>, info: &RequestInfo, resource: &str) -> bool {
     has(rule.field("verbs"), &info.verb)
-        && has(rule.field("resources"), &resource)
+        && has(rule.field("resources"), resource)
         && has(rule.field("apiGroups"), &info.api_group)
         && if info.namespace.is_empty() {
             rule.field("clusterScope").bool()
@@ -188,7 +187,10 @@ mod tests {
         for (user, group, method, path, want) in cases {
             let user = UserInfo { name: user.to_owned(), groups: vec![group.to_owned()], ..UserInfo::default() };
             let info = RequestInfo::parse(method, path, None);
-            let found = all.iter().find(|schema| schema.takes(&user, &info)).map(|schema| &*schema.name);
+            let found = all
+                .iter()
+                .find(|schema| schema.takes(&user, &info, &info.resource_with_subresource()))
+                .map(|schema| &*schema.name);
             assert_eq!(found, Some(want), "{} {path}", user.name);
         }
     }

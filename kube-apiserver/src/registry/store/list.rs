@@ -93,7 +93,9 @@ impl Store {
         let source = self.source(about, &prefix, options, token.as_ref(), single.is_none()).await?;
         if let Some(name) = single {
             let key = self.key(&namespace, name);
-            let entries = source.tree.get(&key).filter(|e| self.selects(&options.selection, e)).cloned();
+            let found = source.tree.get(&key);
+            let entries = found.filter(|e| self.selects(&options.selection, e)).cloned();
+            self.counts.listed(source.read, usize::from(found.is_some()), usize::from(entries.is_some()));
             return Ok(List {
                 entries: entries.into_iter().collect(),
                 revision: source.revision,
@@ -134,7 +136,7 @@ impl Store {
             None if recursive && options.limit > 0 && revision > 0 => self.at(about, prefix, revision, None).await,
             None if options.resource_version.is_empty() => self.newest(about).await,
             _ => {
-                self.feed.wait_for(revision).await.map_err(|e| about.error(e))?;
+                self.wait_for(revision).await.map_err(|e| about.error(e))?;
                 self.current(about)
             }
         }
@@ -142,7 +144,7 @@ impl Store {
 
     /// The state now, confirmed by etcd.
     async fn newest(&self, about: About<'_>) -> Result<Source, ApiError> {
-        self.feed.fresh().await.map_err(|e| about.error(e))?;
+        self.wait_fresh().await.map_err(|e| about.error(e))?;
         self.current(about)
     }
 
@@ -150,7 +152,7 @@ impl Store {
     fn current(&self, about: About<'_>) -> Result<Source, ApiError> {
         let complete = self.feed.revision();
         let (tree, newest) = self.cache.snapshot().ok_or_else(|| about.error(StorageError::NotReady))?;
-        Ok(Source { tree, revision: complete.max(newest) })
+        Ok(Source { tree, revision: complete.max(newest), read: None })
     }
 
     /// The state at a revision.
@@ -162,12 +164,12 @@ impl Store {
         token: Option<&ContinueToken>,
     ) -> Result<Source, ApiError> {
         // who wants one revision is not told to come back for it
-        self.feed.wait_for(revision).await.map_err(|e| about.error(e).with_retry_after(0))?;
+        self.wait_for(revision).await.map_err(|e| about.error(e).with_retry_after(0))?;
         if let Some(tree) = self.cache.snapshot_at(revision) {
-            return Ok(Source { tree, revision });
+            return Ok(Source { tree, revision, read: None });
         }
         match self.snapshot_of_etcd(prefix, revision).await {
-            Ok(tree) => Ok(Source { tree, revision }),
+            Ok(tree) => Ok(Source { read: Some(tree.len()), tree, revision }),
             Err(StorageError::Compacted) => Err(compacted(token)),
             Err(e) => Err(about.error(e)),
         }
@@ -200,8 +202,9 @@ impl Store {
         let mut range = source.tree.range(prefix, from);
         let mut entries = Vec::new();
         let everything = options.selection.is_empty();
-        let mut more = false;
+        let (mut more, mut seen) = (false, 0);
         for entry in range.by_ref() {
+            seen += 1;
             if !everything && !self.selects(&options.selection, entry) {
                 continue;
             }
@@ -211,6 +214,7 @@ impl Store {
                 break;
             }
         }
+        self.counts.listed(source.read, seen, entries.len());
         let mut list = List { entries, revision: source.revision, continue_token: String::new(), remaining: None };
         if let (true, Some(last)) = (more, list.entries.last()) {
             let start = format!("{}\0", last.key.strip_prefix(prefix).unwrap_or(&last.key));
@@ -282,6 +286,8 @@ fn is_string(ty: &Type, path: &[&str]) -> bool {
 struct Source {
     tree: Tree,
     revision: u64,
+    /// Objects that were read from etcd for it; none if it is out of the cache.
+    read: Option<usize>,
 }
 
 fn continue_from(text: &str, options: &ListOptions) -> Result<ContinueToken, ApiError> {

@@ -2,6 +2,7 @@
 //!
 //! upstream: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go
 
+mod counts;
 mod create;
 mod delete;
 mod list;
@@ -26,6 +27,7 @@ use crate::storage::etcd::Written;
 use crate::storage::lease::Leases;
 use crate::storage::{Cache, Etcd, Feed, Kv, StorageError};
 
+pub use counts::{Counts, Watches};
 pub use create::{ensure_namespace, generate_name};
 pub use list::{List, ListOptions, Match, Selection, parse_revision};
 pub use two_steps::CLEANUP_FINALIZER;
@@ -133,6 +135,10 @@ pub struct Store {
     pub stored: Stored,
     /// Its watch cache.
     pub cache: Arc<Cache>,
+    /// What it did.
+    pub counts: Counts,
+    /// Who watches.
+    pub watches: Watches,
     etcd: Etcd,
     feed: Arc<Feed>,
     leases: Arc<Leases>,
@@ -155,7 +161,8 @@ impl Store {
         leases: Arc<Leases>,
     ) -> Self {
         let stored = Stored::new(Arc::clone(&resource), strategy);
-        Self { resource, strategy, stored, cache, etcd, feed, leases }
+        let (counts, watches) = Default::default();
+        Self { resource, strategy, stored, cache, counts, watches, etcd, feed, leases }
     }
 
     /// Key below the resource's prefix.
@@ -200,7 +207,7 @@ impl Store {
         name: &str,
         revision: u64,
     ) -> Result<Existing, ApiError> {
-        self.feed.wait_for(revision).await.map_err(|e| about.error(e))?;
+        self.wait_for(revision).await.map_err(|e| about.error(e))?;
         match self.cache.get(&self.key(namespace, name)) {
             Some(entry) => Ok(Existing { raw: entry.raw.clone(), revision: entry.rv.cast_signed() }),
             None => Err(about.not_found()),

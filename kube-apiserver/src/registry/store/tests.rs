@@ -165,7 +165,9 @@ async fn objects_live_and_die() {
     let mut seen = Vec::new();
     while seen.len() < 3 {
         tokio::time::timeout(Duration::from_secs(5), watch.changed()).await.unwrap();
-        seen.extend(watch.ready().unwrap().0.into_iter().map(|e| (e.kind, e.entry.rv)));
+        let mut ready = Vec::new();
+        watch.take_ready(&mut ready).unwrap();
+        seen.extend(ready.into_iter().map(|e| (e.kind, e.entry.rv)));
     }
     assert_eq!(seen[0], (ObjectEventKind::Added, rv(&made)));
     assert_eq!(seen[1], (ObjectEventKind::Modified, rv(&changed)));

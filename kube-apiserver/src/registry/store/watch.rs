@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use apimachinery::status::ApiError;
 
+use super::counts::{Watches, Watching};
 use super::{Selection, Store};
 use crate::registry::errors::About;
 use crate::storage::{Entry, Event, EventKind, StorageError, WatchEnd, Watcher};
+
+/// Room for so many events is kept from one time to the next.
+const KEPT_EVENTS: usize = 8;
 
 /// What to watch.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +62,9 @@ pub struct ObjectWatch {
     /// Events up to this revision are not shown.
     after: u64,
     watcher: Watcher,
+    /// Events that were read; kept for its room, unless that is large.
+    batch: Vec<Arc<Event>>,
+    _watching: Option<Watching>,
 }
 
 impl Store {
@@ -73,9 +80,9 @@ impl Store {
         options: WatchOptions,
     ) -> Result<ObjectWatch, ApiError> {
         if options.initial_events && options.consistent {
-            self.feed().fresh().await.map_err(|e| about.error(e))?;
+            self.wait_fresh().await.map_err(|e| about.error(e))?;
         } else if options.initial_events {
-            self.feed().wait_for(options.revision).await.map_err(|e| about.error(e))?;
+            self.wait_for(options.revision).await.map_err(|e| about.error(e))?;
         }
         let field = &options.selection.field;
         let namespace = match namespace {
@@ -100,7 +107,11 @@ impl Store {
             let watcher = self.cache.watch_since(options.revision).map_err(too_old)?;
             (Vec::new(), options.revision, options.revision, watcher)
         };
+        // Pods of one node: nobody but its kubelet is told, so it does not count.
+        let everywhere = field.exact("spec.nodeName").is_none();
+        let watching = everywhere.then(|| Watches::begin(self, &namespace, name.as_deref().unwrap_or_default()));
         Ok(ObjectWatch {
+            _watching: watching,
             store: Arc::clone(self),
             selection: options.selection,
             namespace,
@@ -109,6 +120,7 @@ impl Store {
             state,
             after,
             watcher,
+            batch: Vec::new(),
         })
     }
 }
@@ -133,6 +145,7 @@ impl ObjectWatch {
         loop {
             let entry = self.initial.next()?;
             if self.in_scope(&entry) && self.store.selects(&self.selection, &entry) {
+                self.store.counts.initial_events.one();
                 return Some(ObjectEvent { kind: ObjectEventKind::Added, entry, shared: None });
             }
         }
@@ -143,28 +156,27 @@ impl ObjectWatch {
         self.state
     }
 
-    /// Events that are there already, and the revision up to which that is all there was.
+    /// Adds events that are there already to `out`; the revision up to which that is all there was.
     ///
     /// # Errors
     /// If this watch fell behind or the cache was refilled; it is over.
-    pub fn ready(&mut self) -> Result<(Vec<ObjectEvent>, u64), WatchEnd> {
+    pub fn take_ready(&mut self, out: &mut Vec<ObjectEvent>) -> Result<u64, WatchEnd> {
         let complete = self.store.feed().revision();
-        let mut out = Vec::new();
-        loop {
-            let batch = self.watcher.ready()?;
-            if batch.is_empty() {
-                return Ok((out, complete.max(self.state)));
-            }
-            let last = batch.last().map_or(0, |e| e.rv);
-            for event in batch {
-                if event.rv > self.after {
-                    out.extend(self.seen(&event));
-                }
-            }
+        let mut batch = std::mem::take(&mut self.batch);
+        let revision = loop {
+            batch.clear();
+            self.watcher.take_ready(&mut batch)?;
+            let Some(last) = batch.last().map(|event| event.rv) else { break complete };
+            out.extend(batch.iter().filter(|event| event.rv > self.after).filter_map(|event| self.seen(event)));
             if !out.is_empty() {
-                return Ok((out, last.max(self.state)));
+                break last;
             }
+        };
+        if batch.capacity() <= KEPT_EVENTS {
+            batch.clear();
+            self.batch = batch;
         }
+        Ok(revision.max(self.state))
     }
 
     /// Waits for news.
