@@ -430,6 +430,7 @@ fn background(options: &Options, etcd: &Etcd, authenticators: &Arc<Authenticator
     if !interval.is_zero() {
         task::spawn("compaction", compaction::run(etcd.clone(), interval));
     }
+    task::spawn("compaction-follow", compaction::follow(etcd.clone()));
     let (authenticators, shutdown) = (authenticators.clone(), shutdown.clone());
     task::spawn("ca-reload", async move {
         loop {

@@ -201,6 +201,8 @@ struct Timeline {
     seen: AtomicI64,
     /// The cluster's ID, 0 before the first answer.
     cluster: AtomicU64,
+    /// The revision before which history was compacted away, as far as it is known.
+    compacted: AtomicI64,
     /// Counts how often history was found rewritten.
     rewinds: watch::Sender<u64>,
 }
@@ -213,6 +215,7 @@ impl Timeline {
         if revision < before || (known != 0 && known != cluster) {
             tracing::warn!(revision, seen = before, cluster, "etcd's history was replaced by another");
             self.seen.store(revision, Ordering::Relaxed);
+            self.compacted.store(0, Ordering::Relaxed);
             self.rewinds.send_modify(|n| *n += 1);
         } else {
             self.seen.fetch_max(revision, Ordering::Relaxed);
@@ -258,6 +261,7 @@ impl Etcd {
             timeline: Arc::new(Timeline {
                 seen: AtomicI64::new(0),
                 cluster: AtomicU64::new(0),
+                compacted: AtomicI64::new(0),
                 rewinds: watch::Sender::new(0),
             }),
             requests: Arc::default(),
@@ -272,6 +276,16 @@ impl Etcd {
     /// Notes a revision that a watch told.
     pub(super) fn saw(&self, revision: u64) {
         self.timeline.seen.fetch_max(revision.cast_signed(), Ordering::Relaxed);
+    }
+
+    /// Notes that what was before a revision is compacted away.
+    pub(super) fn forgot(&self, revision: i64) {
+        self.timeline.compacted.fetch_max(revision, Ordering::Relaxed);
+    }
+
+    /// True if the state at a revision is compacted away, as far as it is known: it is not to be told out of a cache either.
+    pub fn has_forgotten(&self, revision: u64) -> bool {
+        revision.cast_signed() < self.timeline.compacted.load(Ordering::Relaxed)
     }
 
     /// Changes when etcd turns out to have gone back in time (a restored backup), or to be another cluster.
@@ -501,7 +515,12 @@ mod tests {
     use super::*;
 
     fn timeline() -> Timeline {
-        Timeline { seen: AtomicI64::new(0), cluster: AtomicU64::new(0), rewinds: watch::Sender::new(0) }
+        Timeline {
+            seen: AtomicI64::new(0),
+            cluster: AtomicU64::new(0),
+            compacted: AtomicI64::new(0),
+            rewinds: watch::Sender::new(0),
+        }
     }
 
     #[test]

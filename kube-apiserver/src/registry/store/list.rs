@@ -165,7 +165,9 @@ impl Store {
     ) -> Result<Source, ApiError> {
         // who wants one revision is not told to come back for it
         self.wait_for(revision).await.map_err(|e| about.error(e).with_retry_after(0))?;
-        if let Some(tree) = self.cache.snapshot_at(revision) {
+        if !self.etcd.has_forgotten(revision)
+            && let Some(tree) = self.cache.snapshot_at(revision)
+        {
             return Ok(Source { tree, revision, read: None });
         }
         match self.snapshot_of_etcd(prefix, revision).await {
