@@ -90,7 +90,7 @@ impl Custom {
         self.version(api_version).map(|v| &v.schema)
     }
 
-    /// Brings an object of the storage version into the form of another: what that does not know is not shown.
+    /// Brings an object into the form of a version: what that does not know is not shown, and what it defaults is.
     pub fn show(&self, api_version: &str, object: &mut Value) {
         if let Some(schema) = self.schema(api_version) {
             structural::prune(object, schema, true);

@@ -155,6 +155,9 @@ fn patched(a: &Attributes<'_>, object: &Value, patch: &[u8]) -> Result<Value, St
         json::decode_untyped(&text).map_err(|error| error.to_string())?
     };
     defaulting::apply_to_object(&mut out);
+    if let (Some(custom), true) = (&a.resource.custom, a.subresource.is_empty()) {
+        custom.show(&a.resource.hub.api_version, &mut out);
+    }
     Ok(out)
 }
 

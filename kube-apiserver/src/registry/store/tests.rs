@@ -9,12 +9,12 @@ use apimachinery::value::Value;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{ListOptions, ObjectEventKind, Store, Unguarded, Updater, WatchOptions};
+use super::{ListOptions, Match, ObjectEventKind, Store, Unguarded, Updater, WatchOptions};
 use crate::registry::admit::AdmitAll;
 use crate::registry::{DeleteOptions, Operation, Registry, RequestContext};
-use crate::request::{UserInfo, Warnings};
+use crate::request::{Emptied, UserInfo, Warnings};
 use crate::state::AppState;
-use crate::storage::{Etcd, EtcdOptions};
+use crate::storage::{Etcd, EtcdOptions, compaction};
 
 struct TestEtcd {
     process: Child,
@@ -93,6 +93,7 @@ fn cx(store: &Store, operation: Operation, name: &str) -> RequestContext {
         field_manager: "test".into(),
         user_agent: "test".into(),
         warnings: Warnings::default(),
+        emptied: Emptied::default(),
     }
 }
 
@@ -194,4 +195,75 @@ async fn pages_are_of_one_revision() {
     assert_eq!(second.entries.iter().map(|e| e.name()).collect::<Vec<_>>(), ["c2", "c3", "c4"]);
     let now = store.list(about, "default", &ListOptions::default()).await.unwrap();
     assert_eq!(now.entries.len(), 4);
+}
+
+/// Writes what servers write when they compact, and waits until it is known.
+async fn compact(etcd: &Etcd, revision: u64) {
+    compaction::compact_to(etcd, revision.cast_signed()).await.unwrap();
+    let following = tokio::spawn(compaction::follow(etcd.clone()));
+    let known = async {
+        while !etcd.has_forgotten(revision - 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), known).await.unwrap();
+    following.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_compacted_is_not_listed() {
+    let Some(world) = World::new().await else { return };
+    let store = world.store("configmaps");
+    let mut revisions = Vec::new();
+    for i in 0..3 {
+        let object = config_map(&format!("c{i}"), "1");
+        let made = store.create(&world.state, &cx(&store, Operation::Create, ""), object, &Unguarded).await.unwrap();
+        revisions.push(rv(&made));
+    }
+    compact(world.state.registry.etcd(), revisions[1]).await;
+    let at = |revision: u64| ListOptions {
+        resource_version: revision.to_string(),
+        resource_version_match: Some(Match::Exact),
+        ..ListOptions::default()
+    };
+    let about = store.own("");
+    let old = store.list(about, "default", &at(revisions[0])).await.unwrap_err();
+    assert_eq!((old.code(), old.message()), (410, "The resourceVersion for the provided list is too old."));
+    assert_eq!(store.list(about, "default", &at(revisions[1])).await.unwrap().entries.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nulls_of_custom_resources_are_as_the_schema_says() {
+    let Some(world) = World::new().await else { return };
+    let definition = value!({"metadata": {"uid": "u"}, "status": {"acceptedNames": {"kind": "W", "plural": "ws"}}, "spec": {
+        "group": "example.com", "scope": "Namespaced", "versions": [{"name": "v1", "served": true, "storage": true, "schema": {
+            "openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {
+                "nullable": {"type": "string", "nullable": true},
+                "plain": {"type": "string"},
+                "defaulted": {"type": "string", "default": "d"},
+                "port": {"x-kubernetes-int-or-string": true},
+                "items": {"type": "array", "items": {"type": "string", "nullable": true}},
+                "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+            }}}}
+        }}]
+    }});
+    let resource = crate::extensions::custom::resource(&definition, "/registry").unwrap();
+    let store = world.state.registry.add(resource, &crate::extensions::custom::CUSTOM).await.unwrap();
+    let object = value!({"apiVersion": "example.com/v1", "kind": "W", "metadata": {"name": "a", "namespace": "default"}, "spec": {
+        "nullable": null, "plain": null, "defaulted": null, "port": 3_000_000_000i64, "items": [null, ""],
+        "any": {"a": null, "b": [null], "c": 0}, "unknown": 1
+    }});
+    let mut cx = cx(&store, Operation::Create, "");
+    (cx.group, cx.version) = ("example.com".into(), "v1".into());
+    // Decoding a request prunes and defaults; what is read from storage is pruned and defaulted once more.
+    let mut sent = object.clone();
+    sent.remove_path(&["spec", "unknown"]);
+    sent.set_path(&["spec", "defaulted"], "d".into());
+    sent.remove_path(&["spec", "plain"]);
+    let made = store.create(&world.state, &cx, sent.clone(), &Unguarded).await.unwrap();
+    assert_eq!(made.get("spec"), sent.get("spec"));
+    let mut stored = object.clone();
+    stored.set_path(&["metadata", "resourceVersion"], "1".into());
+    let read = store.object(apimachinery::codec::json::to_string(&stored).as_bytes()).unwrap();
+    assert_eq!(read.get("spec"), sent.get("spec"));
 }
