@@ -452,6 +452,11 @@ impl Errors {
         self.0.iter()
     }
 
+    /// In the order found, to be changed.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Error> {
+        self.0.iter_mut()
+    }
+
     /// Keeps those for which `keep` is true.
     pub fn retain(&mut self, keep: impl FnMut(&Error) -> bool) {
         self.0.retain(keep);

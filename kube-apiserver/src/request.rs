@@ -6,6 +6,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use apimachinery::codec::json;
+use apimachinery::field::{BadValue, Errors, Path};
+use apimachinery::schema::Type;
+use apimachinery::value::Value;
 use parking_lot::Mutex;
 
 pub use crate::authentication::user::UserInfo;
@@ -28,6 +32,35 @@ impl Warnings {
     /// All texts in the order they were added.
     pub fn all(&self) -> Vec<String> {
         self.0.lock().clone()
+    }
+}
+
+/// Empty lists and maps that a body gives and that objects in normal form do not have; clones share one list.
+#[derive(Clone, Debug, Default)]
+pub struct Emptied(Arc<Mutex<Option<Vec<(Path, &'static str)>>>>);
+
+impl Emptied {
+    /// Notes that an object was decoded with such lists and maps in it.
+    pub fn kept(&self) {
+        self.0.lock().get_or_insert_with(Vec::new);
+    }
+
+    /// Brings an object into normal form, which costs nothing unless it is needed.
+    pub fn drop_from(&self, object: &mut Value, ty: &Type) {
+        if let Some(list) = &mut *self.0.lock() {
+            list.extend(json::drop_empty(object, ty));
+        }
+    }
+
+    /// Makes errors about what is not there show what was given.
+    pub fn show_in(&self, errs: &mut Errors) {
+        let guard = self.0.lock();
+        let Some(list) = guard.as_ref().filter(|list| !list.is_empty()) else { return };
+        for error in errs.iter_mut().filter(|error| error.bad_value == BadValue::null()) {
+            if let Some((_, text)) = list.iter().find(|(path, _)| *path == error.field) {
+                error.bad_value = BadValue::json(*text);
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use apimachinery::value::Value;
 use super::negotiation::Media;
 use super::options::FieldValidation;
 use crate::registry::resource;
-use crate::request::Warnings;
+use crate::request::{Emptied, Warnings};
 
 /// Before the message when apiVersion and kind cannot be read.
 const NO_TYPE: &str = "couldn't get version/kind; json parse error: ";
@@ -26,6 +26,8 @@ pub struct Expected<'a> {
     pub schema: &'a Type,
     /// Its schema, if it is a custom resource.
     pub custom: Option<&'a Structural>,
+    /// Told if the object has empty lists and maps, which are to be dropped after defaulting; `None` if it may not have any.
+    pub emptied: Option<&'a Emptied>,
 }
 
 /// A body as a tree of the expected type, normalized, with apiVersion and kind set. Not defaulted.
@@ -79,7 +81,7 @@ const YAML_ERRORS: &str = "yaml: unmarshal errors:\n  ";
 /// 400 in upstream's words.
 pub fn delete_options(body: &[u8], media: Media, api_version: &str) -> Result<Value, ApiError> {
     let schema = schema::kind("v1", "DeleteOptions").expect("the type is in the table");
-    let expected = Expected { api_version, kind: "DeleteOptions", schema, custom: None };
+    let expected = Expected { api_version, kind: "DeleteOptions", schema, custom: None, emptied: None };
     let bad = |why: String| ApiError::bad_request(why);
     let (value, has_version, kind) = match media {
         Media::Protobuf => {
@@ -131,9 +133,13 @@ fn from_json(text: &[u8], original: &[u8], expected: Expected<'_>, strict: bool)
         return Ok(Body { value, api_version, kind, strict_errors: if strict { strict_errors } else { Vec::new() } });
     }
     let schema = actual_type(&api_version, &kind, expected)?;
-    let options = json::DecodeOptions { strict, ..json::DecodeOptions::default() };
+    let keep_empty = expected.emptied.is_some();
+    let options = json::DecodeOptions { strict, keep_empty, ..json::DecodeOptions::default() };
     let decoded = json::decode(text, schema, &options)
         .map_err(|e| cannot_handle(&kind, version_of(&api_version), expected.kind, &e.to_string()))?;
+    if let Some(emptied) = expected.emptied.filter(|_| decoded.kept_empty) {
+        emptied.kept();
+    }
     Ok(Body { value: decoded.value, api_version, kind, strict_errors: decoded.strict_errors })
 }
 

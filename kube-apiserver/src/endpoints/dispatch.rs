@@ -22,7 +22,7 @@ use crate::registry::resource::Served;
 use crate::registry::store::Store;
 use crate::registry::strategy::{RequestContext, Subresource};
 use crate::registry::{Found, Virtual};
-use crate::request::{Authorized, RequestInfo, UserInfo, Warnings};
+use crate::request::{Authorized, Emptied, RequestInfo, UserInfo, Warnings};
 use crate::state::AppState;
 
 /// Writes get less time than requests in general, so that the client hears of it.
@@ -43,6 +43,8 @@ pub struct Scope {
     pub user: Arc<UserInfo>,
     /// Warnings for the client.
     pub warnings: Warnings,
+    /// Empty lists and maps of the body.
+    pub emptied: Emptied,
     /// The request's headers.
     pub headers: HeaderMap,
     /// Its query parameters.
@@ -73,7 +75,10 @@ impl Scope {
     pub fn default(&self, object: &mut Value) {
         match self.custom_schema() {
             Some(schema) => crate::extensions::custom::default(object, schema),
-            None => self.store.strategy.default(object),
+            None => {
+                self.store.strategy.default(object);
+                self.emptied.drop_from(object, &self.served.schema);
+            }
         }
     }
 
@@ -112,6 +117,7 @@ impl Scope {
             field_manager: manager,
             user_agent: user_agent.to_owned(),
             warnings: self.warnings.clone(),
+            emptied: self.emptied.clone(),
         }
     }
 }
@@ -233,6 +239,7 @@ fn scope(state: &Arc<AppState>, store: Arc<Store>, served: Served, request: Auth
         info: request.info,
         user: request.user,
         warnings: request.warnings,
+        emptied: Emptied::default(),
         headers: http.headers().clone(),
         query: Query::parse(http.uri().query().unwrap_or_default()),
         path: http.uri().path().to_owned(),

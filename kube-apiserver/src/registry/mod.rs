@@ -40,7 +40,7 @@ use apimachinery::schema::Type;
 use http::HeaderMap;
 use parking_lot::RwLock;
 
-use crate::request::Authorized;
+use crate::request::{Authorized, Emptied};
 use crate::storage::lease::Leases;
 use crate::storage::{Cache, Etcd, Feed};
 
@@ -168,6 +168,7 @@ impl Virtual {
             field_manager: String::new(),
             user_agent: user_agent.to_owned(),
             warnings: request.warnings.clone(),
+            emptied: Emptied::default(),
         }
     }
 }

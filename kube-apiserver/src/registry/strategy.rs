@@ -18,7 +18,7 @@ use crate::body::Body;
 use crate::registry::admit::Operation;
 use crate::registry::resource::Resource;
 use crate::registry::{columns, defaulting, ordinary};
-use crate::request::{Authorized, UserInfo, Warnings};
+use crate::request::{Authorized, Emptied, UserInfo, Warnings};
 use crate::state::AppState;
 
 /// Circumstances of a write, for strategies and hooks.
@@ -50,6 +50,8 @@ pub struct RequestContext {
     pub user_agent: String,
     /// Where warnings for the client go.
     pub warnings: Warnings,
+    /// What messages show of empty lists and maps.
+    pub emptied: Emptied,
 }
 
 impl RequestContext {

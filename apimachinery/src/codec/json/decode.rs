@@ -19,17 +19,19 @@ pub struct DecodeOptions {
     pub strict: bool,
     /// Containers may nest this deep.
     pub max_depth: usize,
+    /// Leave empty lists and maps where normal form has nothing: see [`super::drop_empty`].
+    pub keep_empty: bool,
 }
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        DecodeOptions { strict: false, max_depth: MAX_DEPTH }
+        DecodeOptions { strict: false, max_depth: MAX_DEPTH, keep_empty: false }
     }
 }
 
 impl DecodeOptions {
     /// Strict decoding.
-    pub const STRICT: DecodeOptions = DecodeOptions { strict: true, max_depth: MAX_DEPTH };
+    pub const STRICT: DecodeOptions = DecodeOptions { strict: true, max_depth: MAX_DEPTH, keep_empty: false };
 }
 
 /// A decoded value.
@@ -39,6 +41,8 @@ pub struct Decoded {
     pub value: Value,
     /// What strict decoding found: `unknown field "spec.foo"`, `duplicate field "x"`; at most 100.
     pub strict_errors: Vec<String>,
+    /// There are lists or maps in it that normal form does not have.
+    pub kept_empty: bool,
 }
 
 /// Why a text could not be decoded, in the words clients see.
@@ -54,9 +58,15 @@ pub enum DecodeError {
 
 /// Decodes a value of a type.
 pub fn decode(text: &[u8], ty: &Type, options: &DecodeOptions) -> Result<Decoded, DecodeError> {
-    let mut decoder = Decoder { parser: Parser::new(text, options.strict, options.max_depth), context: Vec::new() };
+    let mut decoder = Decoder {
+        parser: Parser::new(text, options.strict, options.max_depth),
+        context: Vec::new(),
+        keep_empty: options.keep_empty,
+        kept_empty: false,
+    };
     let result = decoder.root(ty);
-    finish(decoder.parser, result)
+    let kept_empty = decoder.kept_empty;
+    finish(decoder.parser, result).map(|decoded| Decoded { kept_empty, ..decoded })
 }
 
 /// Decodes a value without a schema.
@@ -76,7 +86,8 @@ pub fn decode_strict_untyped(text: &[u8]) -> Result<Decoded, DecodeError> {
 fn finish(mut parser: Parser<'_>, result: Res<Value>) -> Result<Decoded, DecodeError> {
     let result = result.and_then(|value| parser.end().map(|()| value));
     if result.is_ok() && parser.saved.is_none() {
-        return Ok(Decoded { value: result.unwrap_or_default(), strict_errors: parser.strict_errors.0 });
+        let value = result.unwrap_or_default();
+        return Ok(Decoded { value, strict_errors: parser.strict_errors.0, kept_empty: false });
     }
     syntax::check(parser.text).map_err(DecodeError::Syntax)?;
     Err(match (result, parser.saved) {
@@ -163,6 +174,8 @@ struct Decoder<'a, 't> {
     parser: Parser<'a>,
     /// The struct fields on the way here.
     context: Vec<(&'t Type, &'t Field)>,
+    keep_empty: bool,
+    kept_empty: bool,
 }
 
 impl<'a, 't> Decoder<'a, 't> {
@@ -465,8 +478,8 @@ impl<'a, 't> Decoder<'a, 't> {
         while self.parser.more(first, b'}')? {
             first = false;
             let key = self.parser.key()?;
-            let Some(index) = ty.field_index(&key) else {
-                self.unknown_field(ty, key, &mut entries)?;
+            let Some(index) = ty.field_index(&key).filter(|index| is_read_by_type(ty, &ty.fields[*index])) else {
+                self.other_field(ty, key, &mut entries)?;
                 continue;
             };
             let field = &ty.fields[index];
@@ -488,6 +501,9 @@ impl<'a, 't> Decoder<'a, 't> {
             self.parser.pop();
             if again {
                 store_again(&mut entries, field, value);
+            } else if self.keep_empty && shown_empty(field, &value).is_some() {
+                self.kept_empty = true;
+                entries.push((Key::from(&field.json_name), value));
             } else if let Some(value) = normal(field, value) {
                 entries.push((Key::from(&field.json_name), value));
             }
@@ -496,8 +512,9 @@ impl<'a, 't> Decoder<'a, 't> {
         Ok(Value::Map(Map::from_entries(entries)))
     }
 
-    fn unknown_field(&mut self, ty: &Type, key: Cow<'a, str>, entries: &mut Vec<(Key, Value)>) -> Res<()> {
-        if ty.extra.preserve_unknown {
+    /// A field that is unknown, or that is read as it is.
+    fn other_field(&mut self, ty: &Type, key: Cow<'a, str>, entries: &mut Vec<(Key, Value)>) -> Res<()> {
+        if ty.extra.preserve_unknown || ty.extra.unstructured {
             self.parser.push(Step::Key(key.clone()));
             let value = self.parser.any()?;
             self.parser.pop();
@@ -511,8 +528,13 @@ impl<'a, 't> Decoder<'a, 't> {
     }
 }
 
+/// Of unstructured objects only the metadata has a form; what else is in them is for the schema to judge, nulls included.
+fn is_read_by_type(ty: &Type, field: &Field) -> bool {
+    !ty.extra.unstructured || matches!(&field.shape, Shape::Struct(inner) if !inner.extra.unstructured)
+}
+
 /// `v1.PodSpec` of `io.k8s.api.core.v1.PodSpec`.
-fn package_name(ty: &Type) -> String {
+pub(super) fn package_name(ty: &Type) -> String {
     let mut segments = ty.name.rsplitn(3, '.');
     let (name, package) = (segments.next().unwrap_or(""), segments.next().unwrap_or(""));
     format!("{package}.{name}")
@@ -554,11 +576,21 @@ pub(crate) fn normal(field: &Field, value: Value) -> Option<Value> {
         (Value::Int(n), _) => *n == 0,
         (Value::Float(f), _) => *f == 0.0,
         (Value::Map(m), Shape::Struct(_)) => m.is_empty(),
-        (Value::Map(m), Shape::Map(_)) => m.is_empty() && field.omitempty,
-        (Value::List(l), Shape::List(_)) => l.is_empty() && field.omitempty,
-        _ => false,
+        _ => shown_empty(field, &value).is_some(),
     };
     (!zero).then_some(value)
+}
+
+/// The text of an empty list or map that normal form does not have.
+pub(super) fn shown_empty(field: &Field, value: &Value) -> Option<&'static str> {
+    if !field.omitempty || field.pointer {
+        return None;
+    }
+    match (value, &field.shape) {
+        (Value::Map(map), Shape::Map(_)) if map.is_empty() => Some("{}"),
+        (Value::List(list), Shape::List(_)) if list.is_empty() => Some("[]"),
+        _ => None,
+    }
 }
 
 /// Stores a field that came before: structs and maps merge, null leaves values as they are, anything else replaces.

@@ -2,14 +2,18 @@
 //! strict errors of field validation; writing keeps Go's order, zero values, escapes and number forms.
 //! Corresponds to sigs.k8s.io/json and runtime/serializer/json.
 
+mod conversion;
 mod decode;
+mod empty;
 mod encode;
 mod parser;
 mod syntax;
 mod text;
 
+pub use conversion::mismatch;
 pub use decode::{DecodeError, DecodeOptions, Decoded, decode, decode_strict_untyped, decode_untyped, type_meta};
 pub(crate) use decode::{element_of, normal};
+pub use empty::drop_empty;
 pub(crate) use encode::{always_written, zero_shape};
 pub use encode::{encode, encode_untyped, indent, to_string, zero};
 pub use syntax::check as check_syntax;

@@ -39,6 +39,7 @@ pub async fn create(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
         kind: &scope.store.resource.kind,
         schema: &scope.served.schema,
         custom: scope.custom_schema(),
+        emptied: Some(&scope.emptied),
     };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     drop(bytes);
@@ -80,7 +81,7 @@ pub async fn create_subresource(
     let Some(schema) = schema::kind(&api_version, &kind) else {
         return Err(ApiError::internal(format!("no type {kind} in {api_version}")));
     };
-    let expected = Expected { api_version: &api_version, kind: &kind, schema, custom: None };
+    let expected = Expected { api_version: &api_version, kind: &kind, schema, custom: None, emptied: None };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     crate::registry::defaulting::apply_to_object(&mut object);
     if scope.info.subresource != "binding" {
@@ -140,8 +141,13 @@ pub async fn create_virtual(
     let media = negotiation::input(&headers)?;
     let bytes = body::read(http.into_body()).await?;
     let options = options::write(&query, Kind::Create)?;
-    let expected =
-        Expected { api_version: &resource.api_version, kind: resource.kind, schema: resource.schema, custom: None };
+    let expected = Expected {
+        api_version: &resource.api_version,
+        kind: resource.kind,
+        schema: resource.schema,
+        custom: None,
+        emptied: None,
+    };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &request.warnings)?;
     crate::registry::defaulting::apply_to_object(&mut object);
     if resource.namespaced {

@@ -2,7 +2,7 @@
 //!
 //! upstream: endpoints/handlers/patch.go
 
-use apimachinery::codec::json;
+use apimachinery::codec::json::{self, DecodeError};
 use apimachinery::field::{BadValue, Errors, Path};
 use apimachinery::patch::json_patch::JsonPatch;
 use apimachinery::patch::{merge, strategic};
@@ -164,7 +164,8 @@ impl Patch<'_> {
         json::encode_untyped(&patched, &mut text);
         let shown = || go_map(&patch);
         let options = json::DecodeOptions { strict: self.strict(), ..json::DecodeOptions::default() };
-        let decoded = json::decode(&text, ty, &options).map_err(|e| does_not_fit(shown(), &e.to_string()))?;
+        let why = |error: DecodeError| json::mismatch(&patched, ty).unwrap_or_else(|| error.to_string());
+        let decoded = json::decode(&text, ty, &options).map_err(|e| does_not_fit(shown(), &why(e)))?;
         strict_errors.extend(decoded.strict_errors);
         self.report(strict_errors, shown)?;
         Ok(marked(decoded.value, &text))

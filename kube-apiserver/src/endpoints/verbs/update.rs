@@ -34,6 +34,7 @@ pub async fn update(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
         kind: &scope.store.resource.kind,
         schema: &scope.served.schema,
         custom: scope.custom_schema(),
+        emptied: Some(&scope.emptied),
     };
     let mut object = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     drop(bytes);
@@ -84,7 +85,7 @@ async fn update_scale(scope: Scope, http: Request<Body>) -> Result<Response<Body
     let options = options::write(&scope.query, Kind::Update)?;
     let media = negotiation::input(&scope.headers)?;
     let schema = schema::kind(scale::API_VERSION, scale::KIND).expect("the type is in the table");
-    let expected = Expected { api_version: scale::API_VERSION, kind: scale::KIND, schema, custom: None };
+    let expected = Expected { api_version: scale::API_VERSION, kind: scale::KIND, schema, custom: None, emptied: None };
     let mut wanted = decode::object(&bytes, media, expected, options.field_validation, &scope.warnings)?;
     ensure_namespace(&scope.info.namespace, true, &mut wanted)?;
     metadata::check_name(&wanted, &scope.info.name, scope.object_namespace())?;

@@ -7,7 +7,7 @@ use apimachinery::quantity::Quantity;
 use apimachinery::value::{Key, Map, Value};
 use regex::Regex;
 
-use super::{Entry, fill, set, with};
+use super::{Entry, fill, set, set_empty, with};
 use crate::registry::pod_resources::{aggregate, is_huge_page, is_overcommit_allowed, is_pod_level};
 
 /// A field that older clients know, which is the first element of a list: where both are given and differ, it wins.
@@ -298,8 +298,8 @@ fn persistent_volume(volume: &mut Value) {
 fn replication_controller(controller: &mut Value) {
     let labels = controller.path(&["spec", "template", "metadata", "labels"]).clone();
     if !labels.is_null() {
-        set(controller.field_mut("spec"), "selector", labels.clone());
-        set(controller.field_mut("metadata"), "labels", labels);
+        set_empty(controller.field_mut("spec"), "selector", labels.clone());
+        set_empty(controller.field_mut("metadata"), "labels", labels);
     }
     set(controller.field_mut("spec"), "replicas", 1);
 }

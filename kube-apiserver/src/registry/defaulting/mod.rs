@@ -162,6 +162,13 @@ fn set(object: &mut Value, name: &str, default: impl Into<Value>) {
     }
 }
 
+/// As [`set`], but an empty member counts as absent.
+fn set_empty(object: &mut Value, name: &str, default: Value) {
+    if object.get(name).entries().next().is_none() {
+        object.set(name, default);
+    }
+}
+
 /// Runs `f` on a member that is a map.
 fn with(object: &mut Value, name: &str, f: impl FnOnce(&mut Value)) {
     if let Some(member @ Value::Map(_)) = object.get_mut(name) {

@@ -3,7 +3,7 @@
 
 use apimachinery::value::Value;
 
-use super::{Entry, set, with};
+use super::{Entry, set, set_empty, with};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     ("io.k8s.api.apps.v1.DaemonSet", daemon_set),
@@ -78,7 +78,7 @@ fn job(job: &mut Value) {
     set(spec, "podReplacementPolicy", replacement);
     set(spec, "manualSelector", false);
     if !labels.is_null() {
-        set(job.field_mut("metadata"), "labels", labels);
+        set_empty(job.field_mut("metadata"), "labels", labels);
     }
 }
 

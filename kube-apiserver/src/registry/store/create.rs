@@ -116,6 +116,7 @@ impl Store {
         if errs.is_empty() {
             object_meta::validate(meta, self.resource.namespaced, names::path_segment_name, &mut errs);
         }
+        cx.emptied.show_in(&mut errs);
         self.refuse(object, &errs)?;
         for warning in self.strategy.warnings_create(cx, root) {
             cx.warnings.add(warning);

@@ -180,6 +180,7 @@ impl Store {
             "status" => self.strategy.validate_status_update(cx, root, old_root, &mut errs),
             sub => self.strategy.validate_subresource_update(sub, cx, root, old_root, &mut errs),
         }
+        cx.emptied.show_in(&mut errs);
         self.refuse(object, &errs)?;
         if cx.subresource.is_empty() {
             for warning in self.strategy.warnings_update(cx, root, old_root) {
