@@ -62,6 +62,11 @@ fn scaled(n: u64, factor: f64) -> u64 {
     }
 }
 
+/// What it costs to look at all of a text.
+fn traversed(size: Estimate) -> Estimate {
+    size.scaled(TRAVERSAL)
+}
+
 /// Estimates a checked expression; `declared` tells of variables whose sizes are known.
 pub(crate) fn estimate(expr: &Expr, checked: &Checked, declared: &HashMap<Arc<str>, Arc<Decl>>) -> Estimate {
     Coster::new(checked, declared).cost(expr)
@@ -393,7 +398,7 @@ impl<'c> Coster<'c> {
         costs: &[Estimate],
     ) -> CallCost {
         let sum = costs.iter().fold(Estimate::default(), |s, c| s.plus(*c));
-        if let Some((cost, size)) = self.library_cost(call, overload, target, args) {
+        if let Some((cost, size)) = self.library_cost(&Called { call, overload, target, args }) {
             return (cost.plus(sum), size);
         }
         let one = Estimate::exactly(1);
@@ -462,158 +467,214 @@ impl<'c> Coster<'c> {
     }
 
     /// Costs of the Kubernetes libraries, and of those for sets and lists.
-    fn library_cost(
-        &self,
-        call: &Call,
-        overload: &Overload,
-        target: Option<&Operand>,
-        args: &[Operand],
-    ) -> Option<CallCost> {
+    fn library_cost(&self, called: &Called<'_>) -> Option<CallCost> {
+        if UNIT.contains(&&*called.call.function) {
+            return Some((Estimate::exactly(1), None));
+        }
+        called
+            .authorizer_cost()
+            .or_else(|| self.member_cost(called))
+            .or_else(|| called.text_cost())
+            .or_else(|| called.parse_cost())
+            .or_else(|| called.equality_cost())
+            .or_else(|| called.list_cost())
+    }
+
+    /// Functions that look at each member of a list.
+    fn member_cost(&self, called: &Called<'_>) -> Option<CallCost> {
         let one = Estimate::exactly(1);
-        let arg = |i: usize| args.get(i).map(Operand::size);
-        let traversed = |size: Estimate| size.scaled(TRAVERSAL);
-        let number = |i: usize, other: u64| match call.args.get(i).map(|a| &a.kind) {
-            Some(Kind::Literal(Literal::Int(n))) => n.unsigned_abs(),
-            _ => other,
-        };
-        let made = |factor: f64, size: Estimate| Some((size.scaled(factor).plus(Estimate::exactly(11)), Some(size)));
-        Some(match &*call.function {
-            "check" => (Estimate::exactly(CHECK), None),
-            "fieldSelector" | "labelSelector" => {
-                let size = arg(0)?;
-                let requirements = size.scaled(0.5).scaled(50.0);
-                (Estimate::exactly(10).plus(traversed(size)).plus(requirements), None)
-            }
+        match &*called.call.function {
             "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => {
-                let target = target?;
-                match self.element(target) {
-                    Some(item) => {
-                        let each = match item.ty {
-                            Type::String | Type::Bytes => one.plus(traversed(item.size())),
-                            _ => one,
-                        };
-                        (target.size().times(each), None)
-                    }
-                    None => (traversed(target.size()), None),
-                }
-            }
-            "url" | "jsonpatch.escapeKey" => (traversed(arg(0)?), arg(0)),
-            "lowerAscii" | "upperAscii" | "substring" | "trim" => (traversed(target?.size()), Some(target?.size())),
-            "replace" => {
-                let size = target?.size();
-                (size.scaled(2.0 * TRAVERSAL), Some(replaced(size, arg(0)?, arg(1)?)))
-            }
-            "split" => {
-                let size = target?.size();
-                (size.scaled(2.0 * TRAVERSAL), Some(Estimate { min: 0, max: number(1, size.max) }))
+                let target = called.target?;
+                let Some(item) = self.element(target) else { return Some((traversed(target.size()), None)) };
+                let each = match item.ty {
+                    Type::String | Type::Bytes => one.plus(traversed(item.size())),
+                    _ => one,
+                };
+                Some((target.size().times(each), None))
             }
             "join" => {
-                let count = target?.size();
-                let mut size = self.element(target?).map_or(Estimate::default(), |e| count.times(e.size()));
-                if let Some(by) = arg(0) {
+                let count = called.target?.size();
+                let mut size = self.element(called.target?).map_or(Estimate::default(), |e| count.times(e.size()));
+                if let Some(by) = called.arg(0) {
                     let gaps = Estimate { min: count.min.saturating_sub(1), max: count.max.saturating_sub(1) };
                     size = size.plus(by.times(gaps));
                 }
-                (traversed(size), Some(size))
+                Some((traversed(size), Some(size)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Functions of the libraries that cost 1 whatever they are called with.
+const UNIT: [&str; 38] = [
+    "serviceAccount",
+    "path",
+    "group",
+    "resource",
+    "subresource",
+    "namespace",
+    "name",
+    "allowed",
+    "reason",
+    "error",
+    "errored",
+    "masked",
+    "prefixLength",
+    "family",
+    "isUnspecified",
+    "isLoopback",
+    "isLinkLocalMulticast",
+    "isLinkLocalUnicast",
+    "isGlobalUnicast",
+    "format.named",
+    "sign",
+    "asInteger",
+    "isInteger",
+    "asApproximateFloat",
+    "isGreaterThan",
+    "isLessThan",
+    "compareTo",
+    "add",
+    "sub",
+    "major",
+    "minor",
+    "patch",
+    "getScheme",
+    "getHostname",
+    "getHost",
+    "getPort",
+    "getEscapedPath",
+    "getQuery",
+];
+
+/// A call of one overload with what is known of its operands.
+struct Called<'c> {
+    call: &'c Call,
+    overload: &'c Overload,
+    target: Option<&'c Operand>,
+    args: &'c [Operand],
+}
+
+impl Called<'_> {
+    fn arg(&self, i: usize) -> Option<Estimate> {
+        self.args.get(i).map(Operand::size)
+    }
+
+    /// The argument if it is a literal number, else `other`.
+    fn number(&self, i: usize, other: u64) -> u64 {
+        match self.call.args.get(i).map(|a| &a.kind) {
+            Some(Kind::Literal(Literal::Int(n))) => n.unsigned_abs(),
+            _ => other,
+        }
+    }
+
+    fn authorizer_cost(&self) -> Option<CallCost> {
+        match &*self.call.function {
+            "check" => Some((Estimate::exactly(CHECK), None)),
+            "fieldSelector" | "labelSelector" => {
+                let size = self.arg(0)?;
+                let requirements = size.scaled(0.5).scaled(50.0);
+                Some((Estimate::exactly(10).plus(traversed(size)).plus(requirements), None))
+            }
+            _ => None,
+        }
+    }
+
+    fn text_cost(&self) -> Option<CallCost> {
+        let target = || self.target.map(Operand::size);
+        Some(match &*self.call.function {
+            "url" | "jsonpatch.escapeKey" => (traversed(self.arg(0)?), self.arg(0)),
+            "lowerAscii" | "upperAscii" | "substring" | "trim" => (traversed(target()?), target()),
+            "replace" => {
+                let size = target()?;
+                (size.scaled(2.0 * TRAVERSAL), Some(replaced(size, self.arg(0)?, self.arg(1)?)))
+            }
+            "split" => {
+                let size = target()?;
+                (size.scaled(2.0 * TRAVERSAL), Some(Estimate { min: 0, max: self.number(1, size.max) }))
             }
             "find" | "findAll" => {
-                let size = target?.size();
-                let cost = traversed(size.plus(one)).times(arg(0)?.scaled(REGEX));
+                let size = target()?;
+                let cost = traversed(size.plus(Estimate::exactly(1))).times(self.arg(0)?.scaled(REGEX));
                 (cost, Some(Estimate { min: 0, max: size.max }))
             }
+            "validate" => (traversed(self.arg(0)?).scaled(128.0 * REGEX), None),
+            _ => return None,
+        })
+    }
+
+    /// Functions that read a text as something else, and those of what they gave.
+    fn parse_cost(&self) -> Option<CallCost> {
+        let one = Estimate::exactly(1);
+        Some(match &*self.call.function {
             "cidr" | "isIP" | "isCIDR" | "quantity" | "isQuantity" | "semver" | "isSemver" => {
-                (traversed(arg(0)?), None)
+                (traversed(self.arg(0)?), None)
             }
-            "ip" => match target {
+            "ip" => match self.target {
                 Some(_) => (one, None),
-                None => (traversed(arg(0)?), None),
+                None => (traversed(self.arg(0)?), None),
             },
-            "ip.isCanonical" => (arg(0)?.scaled(2.0 * TRAVERSAL), None),
+            "ip.isCanonical" => (self.arg(0)?.scaled(2.0 * TRAVERSAL), None),
             "containsIP" | "containsCIDR" => {
                 let address = Estimate { min: 4, max: 16 };
                 let mut cost = traversed(address.plus(address));
-                if &*call.function == "containsCIDR" {
+                if &*self.call.function == "containsCIDR" {
                     cost = cost.plus(traversed(address)).plus(one);
                 }
-                if matches!(overload.args.get(1), Some(Type::String)) {
-                    cost = cost.plus(traversed(arg(0)?));
+                if matches!(self.overload.args.get(1), Some(Type::String)) {
+                    cost = cost.plus(traversed(self.arg(0)?));
                 }
                 (cost, None)
             }
-            "validate" => (traversed(arg(0)?).scaled(128.0 * REGEX), None),
-            "serviceAccount"
-            | "path"
-            | "group"
-            | "resource"
-            | "subresource"
-            | "namespace"
-            | "name"
-            | "allowed"
-            | "reason"
-            | "error"
-            | "errored"
-            | "masked"
-            | "prefixLength"
-            | "family"
-            | "isUnspecified"
-            | "isLoopback"
-            | "isLinkLocalMulticast"
-            | "isLinkLocalUnicast"
-            | "isGlobalUnicast"
-            | "format.named"
-            | "sign"
-            | "asInteger"
-            | "isInteger"
-            | "asApproximateFloat"
-            | "isGreaterThan"
-            | "isLessThan"
-            | "compareTo"
-            | "add"
-            | "sub"
-            | "major"
-            | "minor"
-            | "patch"
-            | "getScheme"
-            | "getHostname"
-            | "getHost"
-            | "getPort"
-            | "getEscapedPath"
-            | "getQuery" => (one, None),
-            "_==_" => match (args.first().map(|a| &a.ty), args.get(1).map(|a| &a.ty)) {
-                (Some(Type::Opaque(a, p)), Some(Type::Opaque(b, _))) if a == b && p.is_empty() => (one, None),
-                (Some(Type::Struct(a)), Some(Type::Struct(b))) if a == b && a.starts_with("kubernetes.") => {
-                    let max = match &**a {
-                        "kubernetes.NamedFormat" => 7,
-                        "kubernetes.URL" => arg(1).map_or(1, |s| scaled(s.max, TRAVERSAL)),
-                        _ => 1,
-                    };
-                    (Estimate { min: 1, max }, None)
-                }
-                _ => return None,
-            },
-            "sets.contains" | "sets.intersects" => (arg(0)?.times(arg(1)?).plus(one), None),
-            "sets.equivalent" => (arg(0)?.times(arg(1)?).scaled(2.0).plus(one), None),
-            "slice" => {
-                let end = number(1, target?.size().max);
-                return made(1.0, Estimate::exactly(end.saturating_sub(number(0, 0))));
-            }
-            "flatten" => {
-                let depth = if args.is_empty() { 1 } else { number(0, u64::MAX) };
-                return made(depth as f64, target?.size());
-            }
-            "lists.range" => return made(1.0, Estimate::exactly(number(0, u64::MAX))),
-            "reverse" => return made(1.0, target?.size()),
-            "distinct" => {
-                let size = target?.size();
-                return made(2.0, size.times(size));
-            }
-            "sort" => {
-                let size = target?.size();
-                let text = matches!(&target?.ty, Type::List(of) if matches!(**of, Type::String | Type::Bytes));
-                return made(if text { 2.1 } else { 2.0 }, size.times(size));
-            }
             _ => return None,
         })
+    }
+
+    /// `==` of the libraries' own types.
+    fn equality_cost(&self) -> Option<CallCost> {
+        if &*self.call.function != "_==_" {
+            return None;
+        }
+        match (&self.args.first()?.ty, &self.args.get(1)?.ty) {
+            (Type::Opaque(a, p), Type::Opaque(b, _)) if a == b && p.is_empty() => Some((Estimate::exactly(1), None)),
+            (Type::Struct(a), Type::Struct(b)) if a == b && a.starts_with("kubernetes.") => {
+                let max = match &**a {
+                    "kubernetes.NamedFormat" => 7,
+                    "kubernetes.URL" => self.arg(1).map_or(1, |s| scaled(s.max, TRAVERSAL)),
+                    _ => 1,
+                };
+                Some((Estimate { min: 1, max }, None))
+            }
+            _ => None,
+        }
+    }
+
+    fn list_cost(&self) -> Option<CallCost> {
+        let one = Estimate::exactly(1);
+        let target = || self.target.map(Operand::size);
+        let made = |factor: f64, size: Estimate| Some((size.scaled(factor).plus(Estimate::exactly(11)), Some(size)));
+        match &*self.call.function {
+            "sets.contains" | "sets.intersects" => Some((self.arg(0)?.times(self.arg(1)?).plus(one), None)),
+            "sets.equivalent" => Some((self.arg(0)?.times(self.arg(1)?).scaled(2.0).plus(one), None)),
+            "slice" => {
+                let end = self.number(1, target()?.max);
+                made(1.0, Estimate::exactly(end.saturating_sub(self.number(0, 0))))
+            }
+            "flatten" => {
+                let depth = if self.args.is_empty() { 1 } else { self.number(0, u64::MAX) };
+                made(depth as f64, target()?)
+            }
+            "lists.range" => made(1.0, Estimate::exactly(self.number(0, u64::MAX))),
+            "reverse" => made(1.0, target()?),
+            "distinct" => made(2.0, target()?.times(target()?)),
+            "sort" => {
+                let text = matches!(&self.target?.ty, Type::List(of) if matches!(**of, Type::String | Type::Bytes));
+                made(if text { 2.1 } else { 2.0 }, target()?.times(target()?))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Variable {
     /// Its name.
     pub name: Box<str>,
     /// What it stands for, or why it does not compile.
-    pub program: std::result::Result<Program, String>,
+    pub program: Arc<std::result::Result<Program, String>>,
 }
 
 /// What the variables stand for in a run.
@@ -183,7 +183,7 @@ impl<'a> Evaluator<'_, 'a> {
         if let Some(known) = self.activation.known.borrow().get(&at) {
             return known.clone();
         }
-        let result = match &composed[at].program {
+        let result = match &*composed[at].program {
             Ok(program) => {
                 let (result, cost) = program.run(self.activation, self.limit.saturating_sub(self.cost));
                 self.charge(cost)?;
@@ -203,7 +203,7 @@ impl<'a> Evaluator<'_, 'a> {
     fn select(&mut self, value: &Val<'a>, field: &str) -> Result<'a> {
         match value {
             Val::Map(map) => {
-                let found = map.get(&Val::Str(Text::Shared(field.into())));
+                let found = map.get(&Val::Str(Text::Borrowed(field)));
                 found.ok_or_else(|| EvalError::new(format!("no such key: {field}")))
             }
             Val::Variables => self.composed(field),
@@ -221,7 +221,7 @@ impl<'a> Evaluator<'_, 'a> {
     /// The field, if it is there.
     fn find(&mut self, value: &Val<'a>, field: &str) -> std::result::Result<Option<Val<'a>>, EvalError> {
         match value {
-            Val::Map(map) => Ok(map.get(&Val::Str(Text::Shared(field.into())))),
+            Val::Map(map) => Ok(map.get(&Val::Str(Text::Borrowed(field)))),
             Val::Variables => self.composed(field).map(Some),
             Val::Struct(made) => Ok(made.fields.iter().find(|(n, _)| **n == *field).map(|(_, v)| v.clone())),
             Val::Optional(Some(inner)) => self.find(inner, field),

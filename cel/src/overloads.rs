@@ -177,15 +177,22 @@ pub(crate) const FORMATS: [&str; 13] = [
 /// The name of the type of JSON patch operations.
 pub(crate) const JSON_PATCH: &str = "JSONPatch";
 
-fn named(word: &str) -> Type {
-    match word {
-        "dyn" => Type::Dyn,
+/// The types whose names are the same in declarations and in expressions.
+fn plain(name: &str) -> Option<Type> {
+    Some(match name {
         "bool" => Type::Bool,
         "int" => Type::Int,
         "uint" => Type::Uint,
         "double" => Type::Double,
         "string" => Type::String,
         "bytes" => Type::Bytes,
+        _ => return None,
+    })
+}
+
+fn named(word: &str) -> Type {
+    match word {
+        "dyn" => Type::Dyn,
         "duration" => Type::Duration,
         "timestamp" => Type::Timestamp,
         "url" => Type::object("kubernetes.URL"),
@@ -199,7 +206,7 @@ fn named(word: &str) -> Type {
         "groupcheck" => Type::object("kubernetes.authorization.GroupCheck"),
         "resourcecheck" => Type::object("kubernetes.authorization.ResourceCheck"),
         "decision" => Type::object("kubernetes.authorization.Decision"),
-        other => Type::Param(other.into()),
+        other => plain(other).unwrap_or_else(|| Type::Param(other.into())),
     }
 }
 
@@ -304,12 +311,6 @@ pub(crate) fn overloads(name: &str, patching: bool) -> Option<&'static [Overload
 /// The type that a name of a type stands for.
 pub fn struct_type(name: &str) -> Option<Type> {
     Some(match name {
-        "bool" => Type::Bool,
-        "int" => Type::Int,
-        "uint" => Type::Uint,
-        "double" => Type::Double,
-        "string" => Type::String,
-        "bytes" => Type::Bytes,
         "list" => Type::list(Type::Dyn),
         "map" => Type::map(Type::Dyn, Type::Dyn),
         "null_type" => Type::Null,
@@ -319,6 +320,6 @@ pub fn struct_type(name: &str) -> Option<Type> {
         "google.protobuf.Timestamp" => Type::Timestamp,
         "net.IP" | "net.CIDR" => Type::opaque(name),
         "kubernetes.URL" | "kubernetes.Quantity" | "kubernetes.Semver" | "kubernetes.NamedFormat" => Type::object(name),
-        _ => return None,
+        _ => return plain(name),
     })
 }

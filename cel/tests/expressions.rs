@@ -7,7 +7,7 @@ use apimachinery::structural::Structural;
 use apimachinery::value;
 use cel::{Activation, Decl, Environment, Type, Val};
 
-fn environment() -> Environment {
+fn schema_decl() -> Decl {
     let schema = Structural::parse(&value!({
         "type": "object",
         "properties": {
@@ -18,8 +18,11 @@ fn environment() -> Environment {
             "x": {"x-kubernetes-int-or-string": true}
         }
     }));
-    let decl = Decl::of_schema(&schema, false, "self").unwrap();
-    Environment::new().with_decl("self", Arc::new(decl)).with("object", Type::Dyn)
+    Decl::of_schema(&schema, false, "self").unwrap()
+}
+
+fn environment() -> Environment {
+    Environment::new().with_decl("self", Arc::new(schema_decl())).with("object", Type::Dyn)
 }
 
 fn run(text: &str) -> String {
@@ -29,17 +32,7 @@ fn run(text: &str) -> String {
     };
     let object =
         value!({"a": 1, "b": 2, "s": "hello", "l": [1, 2, 3], "m": {"k": "v"}, "a-b": 7, "x": "5%", "n": null});
-    let schema = Structural::parse(&value!({
-        "type": "object",
-        "properties": {
-            "a": {"type": "integer"}, "b": {"type": "integer"}, "s": {"type": "string"},
-            "l": {"type": "array", "items": {"type": "integer"}},
-            "m": {"type": "object", "additionalProperties": {"type": "string"}},
-            "a-b": {"type": "integer"},
-            "x": {"x-kubernetes-int-or-string": true}
-        }
-    }));
-    let decl = Decl::of_schema(&schema, false, "self").unwrap();
+    let decl = schema_decl();
     let activation =
         Activation::new().with("self", Val::of(&object, Some(&decl))).with("object", Val::of(&object, None));
     match program.run(&activation, 1_000_000).0 {

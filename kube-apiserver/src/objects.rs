@@ -3,7 +3,8 @@
 //! Reads are of the watch cache or, where freshness matters, of etcd; writes go through the same verbs as
 //! everybody's, as the user `system:apiserver`.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use apimachinery::status::ApiError;
 use apimachinery::value::Value;
@@ -65,6 +66,10 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     /// All objects of a namespace (of all, if empty) as the watch cache has them, by name.
     fn list(&self, kind: Kind, namespace: &str) -> Vec<Value>;
 
+    /// All objects of a kind by name, decoded once for all who ask until one of them changes: for the few that every
+    /// write has to look at.
+    fn shared(&self, kind: Kind) -> Arc<Vec<Value>>;
+
     /// The object as etcd has it.
     ///
     /// # Errors
@@ -102,12 +107,14 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
 pub struct RegistryObjects {
     registry: Arc<Registry>,
     loopback: OnceLock<Loopback>,
+    /// What `shared` gave last, with the revision of the cache.
+    shared: Mutex<HashMap<Kind, (u64, Arc<Vec<Value>>)>>,
 }
 
 impl RegistryObjects {
     /// Reads work at once; writes need `connect`.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, loopback: OnceLock::new() }
+        Self { registry, loopback: OnceLock::new(), shared: Mutex::default() }
     }
 
     /// Hands over the loopback, which cannot exist before the admission plugins that use this.
@@ -130,6 +137,22 @@ impl Objects for RegistryObjects {
     fn list(&self, kind: Kind, namespace: &str) -> Vec<Value> {
         let store = self.registry.store(kind.group, kind.plural);
         store.map(|s| s.cached_list(namespace)).unwrap_or_default()
+    }
+
+    fn shared(&self, kind: Kind) -> Arc<Vec<Value>> {
+        let Some(store) = self.registry.store(kind.group, kind.plural) else { return Arc::default() };
+        let revision = store.cached_revision();
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, list)) = shared.get(&kind)
+            && Some(*known) == revision
+        {
+            return list.clone();
+        }
+        let list = Arc::new(store.cached_list(""));
+        if let Some(revision) = revision {
+            shared.insert(kind, (revision, list.clone()));
+        }
+        list
     }
 
     async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError> {

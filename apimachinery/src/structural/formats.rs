@@ -40,15 +40,19 @@ const STRINGS: &[&str] = &[
     "k8slongname",
 ];
 
+/// Whether values of the type (as schemas name it) are checked against the format; `None` if the type has no formats.
+pub fn knows_format(ty: &str, format: &str) -> Option<bool> {
+    match ty {
+        "" | "string" => Some(STRINGS.contains(&format.replace('-', "").as_str())),
+        "integer" => Some(matches!(format, "int32" | "int64")),
+        "number" => Some(matches!(format, "float" | "double")),
+        _ => None,
+    }
+}
+
 /// The format, or "" if it means nothing for values of the type.
 pub(super) fn supported(ty: SchemaType, format: &str) -> &str {
-    let known = match ty {
-        SchemaType::Unset | SchemaType::String => STRINGS.contains(&format.replace('-', "").as_str()),
-        SchemaType::Integer => matches!(format, "int32" | "int64"),
-        SchemaType::Number => matches!(format, "float" | "double"),
-        _ => false,
-    };
-    if known { format } else { "" }
+    if knows_format(ty.as_str(), format) == Some(true) { format } else { "" }
 }
 
 fn pattern(text: &str) -> Regex {

@@ -17,6 +17,7 @@ use crate::schema::{ListType, MapType};
 use crate::value::Value;
 
 pub use default::{default, prune_nulls};
+pub use formats::knows_format;
 pub use lists::validate_lists;
 pub use metadata::{coerce, decode_metadata, validate_metadata};
 pub use prune::prune;

@@ -56,6 +56,24 @@ struct Version {
     rules: Option<Arc<Rules>>,
 }
 
+impl Version {
+    fn of(version: &Value, schema: Structural, api_version: &str, kind: &str) -> Self {
+        let warning = (version.get("deprecated").as_bool() == Some(true)).then(|| {
+            match version.get("deprecationWarning").str_or_empty() {
+                "" => format!("{api_version} {kind} is deprecated"),
+                text => text.to_owned(),
+            }
+        });
+        Self {
+            warning,
+            scale: scale(version),
+            columns: version.get("additionalPrinterColumns").items().iter().map(column).collect(),
+            rules: Rules::compile(version.path(&["schema", "openAPIV3Schema"]), &schema).map(Arc::new),
+            schema,
+        }
+    }
+}
+
 /// What a resource has that comes out of a definition.
 #[derive(Clone, Debug, Default)]
 pub struct Custom {
@@ -193,8 +211,7 @@ fn check_rules(cx: &RequestContext, value: &Value, old: Option<&Value>, errs: &m
     let custom = cx.resource.custom.as_ref();
     let version = custom.and_then(|custom| custom.version(&cx.resource.hub.api_version));
     let Some(rules) = version.and_then(|version| version.rules.as_ref()) else { return };
-    let found: Vec<Error> = errs.iter().cloned().collect();
-    if let Some(blocked) = Rules::blocked(&found) {
+    if let Some(blocked) = Rules::blocked(errs.iter()) {
         return errs.push(blocked);
     }
     let checked = rules.check(value, old);
@@ -226,7 +243,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
     let meta = definition.get("metadata");
     custom.made_from = (meta.get("uid").str_or_empty().to_owned(), meta.get("generation").as_i64().unwrap_or_default());
     let mut selectable_fields: Vec<Box<str>> = Vec::new();
-    let (mut served, mut storage, mut has_status) = (Vec::new(), None, false);
+    let (mut served, mut storage) = (Vec::new(), None);
     let mut subresources = Vec::new();
     for version in spec.get("versions").items() {
         let name = version.get("name").str_or_empty();
@@ -237,17 +254,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
             api_version: format!("{group}/{name}").into(),
             schema: structural::to_type(&schema, group, name, kind),
         };
-        let rules = Rules::compile(version.path(&["schema", "openAPIV3Schema"]), &schema).map(Arc::new);
-        let columns = version.get("additionalPrinterColumns").items().iter().map(column).collect();
-        let warning = (version.get("deprecated").as_bool() == Some(true)).then(|| {
-            match version.get("deprecationWarning").str_or_empty() {
-                "" => format!("{} {kind} is deprecated", this.api_version),
-                text => text.to_owned(),
-            }
-        });
-        custom
-            .versions
-            .insert(this.api_version.clone(), Version { schema, warning, scale: scale(version), columns, rules });
+        custom.versions.insert(this.api_version.clone(), Version::of(version, schema, &this.api_version, kind));
         for field in version.get("selectableFields").items() {
             let path: Box<str> = field.get("jsonPath").str_or_empty().trim_start_matches('.').into();
             if !selectable_fields.contains(&path) {
@@ -256,13 +263,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
         }
         if version.get("storage").as_bool() == Some(true) {
             storage = Some(this.clone());
-            if !version.path(&["subresources", "status"]).is_null() {
-                has_status = true;
-                subresources.push(("status".into(), &["get", "patch", "update"] as &'static [&'static str]));
-            }
-        }
-        if version.get("storage").as_bool() == Some(true) && !version.path(&["subresources", "scale"]).is_null() {
-            subresources.push(("scale".into(), &["get", "patch", "update"] as &'static [&'static str]));
+            subresources = subresources_of(version);
         }
         if version.get("served").as_bool() == Some(true) {
             served.push(this);
@@ -284,7 +285,7 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
         storage,
         encoding: Encoding::Json,
         key_prefix: format!("{prefix}/{group}/{plural}/").into(),
-        has_status,
+        has_status: subresources.iter().any(|(name, _)| &**name == "status"),
         has_generation: true,
         info: None,
         unconditional_update: false,
@@ -296,6 +297,13 @@ pub fn resource(definition: &Value, prefix: &str) -> Result<Resource, Errors> {
         subresources,
         custom: Some(std::sync::Arc::new(custom)),
     })
+}
+
+/// Status and scale, as the stored version has them, with their verbs.
+fn subresources_of(version: &Value) -> Vec<(Box<str>, &'static [&'static str])> {
+    let has = |name: &&str| !version.path(&["subresources", name]).is_null();
+    let named = |name: &str| (name.into(), &["get", "patch", "update"] as &[&str]);
+    ["status", "scale"].into_iter().filter(has).map(named).collect()
 }
 
 /// The first result of a column's path as a cell of its type; null if it does not have that type.

@@ -1,6 +1,6 @@
 //! Custom resources: definitions become resources of the same registry while the server runs.
 //!
-//! What is absent: conversion webhooks, scale, published OpenAPI of custom resources.
+//! What is absent: conversion webhooks, published OpenAPI of custom resources.
 //! upstream: staging/src/k8s.io/apiextensions-apiserver
 
 pub mod controller;

@@ -9,7 +9,7 @@ use apimachinery::value::Value;
 use cel::{Activation, Authorize, Environment, EvalError, Program, Question, Type, Val, Variable, Verdict};
 use futures::FutureExt;
 
-use crate::admission::webhook::review_of;
+use crate::admission::webhook::request_of;
 use crate::admission::{Attributes, is_resource};
 use crate::authorization::{self, Authorizer, Decision};
 use crate::objects::{NAMESPACES, Objects};
@@ -127,7 +127,7 @@ impl Scope {
         Self {
             object: plain(object),
             old: plain(a.old),
-            request: review_of(a, &Value::Null),
+            request: request_of("", a, &Value::Null),
             namespace,
             resource,
             user: a.user.clone(),
@@ -140,7 +140,7 @@ impl Scope {
         let written = policy.path(&["spec", "variables"]).items().iter();
         let variable = |v: &Value| Variable {
             name: v.get("name").str_or_empty().into(),
-            program: (*compile(v.get("expression").str_or_empty())).clone(),
+            program: compile(v.get("expression").str_or_empty()),
         };
         written.map(variable).collect()
     }

@@ -58,13 +58,13 @@ impl Plugin for Policies {
         if rules::is_exempt(a) {
             return Ok(());
         }
-        let policies = self.objects.list(POLICIES, "");
+        let policies = self.objects.shared(POLICIES);
         if policies.is_empty() {
             return Ok(());
         }
-        let bindings = self.objects.list(BINDINGS, "");
+        let bindings = self.objects.shared(BINDINGS);
         let mut scope = None;
-        for policy in &policies {
+        for policy in policies.iter() {
             let name = policy.path(&["metadata", "name"]).str_or_empty();
             let bound = bindings.iter().filter(|b| b.path(&["spec", "policyName"]).as_str() == Some(name));
             let bound: Vec<&Value> = bound.collect();
@@ -91,27 +91,17 @@ impl Plugin for Policies {
 impl Policies {
     /// Whether rules and selectors take the request; no rules mean all.
     async fn matches(&self, constraints: &Value, a: &Attributes<'_>, object: &Value) -> Result<bool, ApiError> {
-        let named = |rule: &&Value| {
+        let named = |rule: &Value| {
             let names = rule.get("resourceNames").items();
             names.is_empty() || names.iter().any(|n| n.as_str() == Some(a.name))
         };
-        let as_hook = |key: &str| {
-            let rules: Vec<Value> = constraints.get(key).items().iter().filter(named).cloned().collect();
-            let mut hook = constraints.clone();
-            if hook.is_null() {
-                hook = Value::map();
-            }
-            hook.set("rules", Value::List(rules));
-            hook
+        let any = |key: &str| {
+            let rules = constraints.get(key).items();
+            rules.iter().any(|rule| named(rule) && rules::match_rule(constraints, rule, a))
         };
-        let wanted = as_hook("resourceRules");
-        if !rules::match_selectors(&wanted, a, object, &self.objects).await? {
-            return Ok(false);
-        }
-        if rules::match_rules(&as_hook("excludeResourceRules"), a) {
-            return Ok(false);
-        }
-        Ok(constraints.get("resourceRules").items().is_empty() || rules::match_rules(&wanted, a))
+        Ok(rules::match_selectors(constraints, a, object, &self.objects).await?
+            && !any("excludeResourceRules")
+            && (constraints.get("resourceRules").items().is_empty() || any("resourceRules")))
     }
 
     fn enforce(

@@ -200,15 +200,19 @@ fn understand(answer: &[u8], uid: &str) -> Result<Answer, String> {
 }
 
 /// The AdmissionReview that is sent.
-/// The request as a review tells it, without the objects.
-pub(crate) fn review_of(a: &Attributes<'_>, object: &Value) -> Value {
-    let mut request = review("", a, object).get("request").clone();
-    request.remove("object");
-    request.remove("oldObject");
-    request
+fn review(uid: &str, a: &Attributes<'_>, object: &Value) -> Value {
+    let mut request = request_of(uid, a, object);
+    request.set("object", object.clone());
+    request.set("oldObject", a.old.clone());
+    Value::from([
+        ("kind", Value::from("AdmissionReview")),
+        ("apiVersion", "admission.k8s.io/v1".into()),
+        ("request", request),
+    ])
 }
 
-fn review(uid: &str, a: &Attributes<'_>, object: &Value) -> Value {
+/// The request as a review tells it, without the objects.
+pub(crate) fn request_of(uid: &str, a: &Attributes<'_>, object: &Value) -> Value {
     let (group, version) = a.api_version.rsplit_once('/').unwrap_or(("", a.api_version));
     let gvk = |group: &str, version: &str| {
         Value::from([("group", Value::from(group)), ("version", version.into()), ("kind", a.kind.into())])
@@ -232,8 +236,6 @@ fn review(uid: &str, a: &Attributes<'_>, object: &Value) -> Value {
         ("requestResource", resource(a.version)),
         ("operation", a.operation.as_str().into()),
         ("userInfo", user(a)),
-        ("object", object.clone()),
-        ("oldObject", a.old.clone()),
         ("dryRun", a.dry_run.into()),
         ("options", options(a)),
     ]);
@@ -248,11 +250,7 @@ fn review(uid: &str, a: &Attributes<'_>, object: &Value) -> Value {
             request.set(key, text);
         }
     }
-    Value::from([
-        ("kind", Value::from("AdmissionReview")),
-        ("apiVersion", "admission.k8s.io/v1".into()),
-        ("request", request),
-    ])
+    request
 }
 
 fn user(a: &Attributes<'_>) -> Value {

@@ -15,7 +15,7 @@ use apimachinery::value::Value;
 use async_trait::async_trait;
 use futures::future::join_all;
 
-pub(crate) use self::call::review_of;
+pub(crate) use self::call::request_of;
 use self::call::{Answer, call};
 use super::policy::expressions::Scope;
 use super::{Attributes, Context, Operation, Plugin, forbidden};
@@ -92,7 +92,7 @@ impl Plugin for Webhooks {
 impl Webhooks {
     /// Webhooks with rules for this write, in the order of their configurations' names.
     fn hooks(&self, kind: Kind, a: &Attributes<'_>) -> Vec<Value> {
-        let configurations = self.objects.list(kind, "");
+        let configurations = self.objects.shared(kind);
         let all = configurations.iter().flat_map(|c| c.get("webhooks").items());
         all.filter(|hook| rules::match_rules(hook, a)).cloned().collect()
     }

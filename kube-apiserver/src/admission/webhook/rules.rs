@@ -18,10 +18,11 @@ pub fn is_exempt(a: &Attributes<'_>) -> bool {
 
 /// True if one of the rules names the write.
 pub fn match_rules(hook: &Value, a: &Attributes<'_>) -> bool {
-    hook.get("rules").items().iter().any(|rule| matches_rule(hook, rule, a))
+    hook.get("rules").items().iter().any(|rule| match_rule(hook, rule, a))
 }
 
-fn matches_rule(hook: &Value, rule: &Value, a: &Attributes<'_>) -> bool {
+/// True if a rule names the write; `owner` has the policy of matching.
+pub fn match_rule(owner: &Value, rule: &Value, a: &Attributes<'_>) -> bool {
     let names = |key: &str, own: &str| {
         rule.get(key).items().iter().filter_map(Value::as_str).any(|name| name == "*" || name == own)
     };
@@ -35,7 +36,7 @@ fn matches_rule(hook: &Value, rule: &Value, a: &Attributes<'_>) -> bool {
         return false;
     }
     let requested = names("apiGroups", &a.resource.group) && names("apiVersions", a.version);
-    let exact = hook.get("matchPolicy").as_str() == Some("Exact");
+    let exact = owner.get("matchPolicy").as_str() == Some("Exact");
     requested
         || (!exact
             && a.resource.served.iter().any(|s| names("apiGroups", &s.group) && names("apiVersions", &s.version)))

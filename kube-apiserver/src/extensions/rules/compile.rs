@@ -2,6 +2,7 @@
 //!
 //! upstream: apiextensions-apiserver/pkg/apiserver/schema/cel/compilation.go
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,12 +46,13 @@ impl Rule {
         if message.is_empty() { self.text.trim() } else { message }
     }
 
-    fn new(rule: &Value, decl: &Arc<Decl>) -> Self {
+    /// `env` has both variables as they are unless the old one is optional.
+    fn new(rule: &Value, decl: &Arc<Decl>, env: &Environment) -> Self {
         let text = |name: &str| rule.get(name).str_or_empty();
         let optional_old = rule.get("optionalOldSelf").as_bool();
-        let mut env = Environment::new().with_decl("self", decl.clone()).with_decl("oldSelf", decl.clone());
+        let mut env = Cow::Borrowed(env);
         if optional_old == Some(true) {
-            env = env.with("oldSelf", Type::optional(decl.ty.clone()));
+            env = Cow::Owned(env.into_owned().with("oldSelf", Type::optional(decl.ty.clone())));
         }
         let compile = |text: &str, want: &Type, failed: &str, other: &str| match env.compile(text) {
             Ok(program) if program.result_type() == want => Ok(program),
@@ -82,7 +84,12 @@ impl Rule {
 
 /// The rules that stand at one schema.
 pub(super) fn rules_at(schema: &Value, decl: &Arc<Decl>) -> Vec<Rule> {
-    schema.get("x-kubernetes-validations").items().iter().map(|rule| Rule::new(rule, decl)).collect()
+    let written = schema.get("x-kubernetes-validations").items();
+    if written.is_empty() {
+        return Vec::new();
+    }
+    let env = Environment::new().with_decl("self", decl.clone()).with_decl("oldSelf", decl.clone());
+    written.iter().map(|rule| Rule::new(rule, decl, &env)).collect()
 }
 
 impl Rules {

@@ -50,7 +50,7 @@ impl Rules {
     }
 
     /// The error in place of the rules, if what the schema says is not kept.
-    pub fn blocked(errors: &[Error]) -> Option<Error> {
+    pub fn blocked<'e>(mut errors: impl Iterator<Item = &'e Error>) -> Option<Error> {
         let blocks = |e: &Error| {
             matches!(
                 e.type_,
@@ -63,7 +63,7 @@ impl Rules {
         };
         let detail = "some validation rules were not checked because the object was invalid; correct the existing errors \
                       to complete validation";
-        errors.iter().any(blocks).then(|| Error::invalid(Path::nil(), BadValue::null(), detail))
+        errors.any(blocks).then(|| Error::invalid(Path::nil(), BadValue::null(), detail))
     }
 }
 

@@ -16,6 +16,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use apimachinery::field::Errors;
+use apimachinery::structural::knows_format;
 use apimachinery::value::{Cursor, Value};
 
 use super::names;
@@ -217,7 +218,7 @@ pub(super) fn unknown_formats(definition: &Value) -> Vec<String> {
     for schema in spec::schemas(definition.get("spec")) {
         schema::visit(schema, &mut |schema| {
             let (format, ty) = (schema.get("format").str_or_empty(), schema.get("type").str_or_empty());
-            if !format.is_empty() && !schema::knows_format(ty, format) {
+            if !format.is_empty() && knows_format(ty, format) == Some(false) {
                 found.push(format.to_owned());
             }
         });

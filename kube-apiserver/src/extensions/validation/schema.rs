@@ -114,44 +114,6 @@ pub(super) fn has_loose_map_keys(schema: &Value) -> bool {
     !errs.is_empty()
 }
 
-/// True if values are checked against the format, or it is none for the type.
-pub(super) fn knows_format(ty: &str, format: &str) -> bool {
-    const STRINGS: [&str; 26] = [
-        "bsonobjectid",
-        "uri",
-        "email",
-        "hostname",
-        "ipv4",
-        "ipv6",
-        "cidr",
-        "mac",
-        "uuid",
-        "uuid3",
-        "uuid4",
-        "uuid5",
-        "isbn",
-        "isbn10",
-        "isbn13",
-        "creditcard",
-        "ssn",
-        "hexcolor",
-        "rgbcolor",
-        "byte",
-        "password",
-        "date",
-        "duration",
-        "datetime",
-        "k8sshortname",
-        "k8slongname",
-    ];
-    match ty {
-        "" | "string" => STRINGS.contains(&format.replace('-', "").as_str()),
-        "integer" => matches!(format, "int32" | "int64"),
-        "number" => matches!(format, "float" | "double"),
-        _ => true,
-    }
-}
-
 /// What is different for parts of a schema.
 #[derive(Clone)]
 struct Place {

@@ -8,7 +8,7 @@ use apimachinery::value::{Cursor, Value};
 
 use super::{Leniency, field_path, schema, shown};
 use crate::registry::certificates::is_certificate_bundle;
-use crate::registry::validation::{immutable_text, required};
+use crate::registry::validation::{immutable_text, required, required_one_of};
 use crate::registry::webhook_target;
 
 /// Versions of conversion reviews that this server speaks.
@@ -28,14 +28,6 @@ pub(super) fn schemas(spec: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
 fn joined(place: Cursor<'_>, value: &str, wrong: Vec<String>, errs: &mut Errors) {
     if !wrong.is_empty() {
         errs.invalid(place, value, wrong.join(","));
-    }
-}
-
-fn required_one_of(place: Cursor<'_>, allowed: &[&str], errs: &mut Errors) {
-    match place.str() {
-        "" => errs.required(place, ""),
-        text if allowed.contains(&text) => {}
-        text => errs.not_supported(place, text, allowed),
     }
 }
 

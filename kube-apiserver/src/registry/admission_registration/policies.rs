@@ -131,30 +131,7 @@ fn is_broken_variable(text: &str, spec: Cursor<'_>, scope: Scope) -> bool {
 }
 
 fn is_cel_identifier(name: &str) -> bool {
-    const RESERVED: [&str; 21] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
-    names::c_identifier(name).is_empty() && !RESERVED.contains(&name)
+    names::c_identifier(name).is_empty() && !cel::escaping::RESERVED.contains(&name)
 }
 
 fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {

@@ -229,6 +229,11 @@ impl Store {
         self.object(&entry.raw).ok()
     }
 
+    /// The revision of the newest change in the cache, once it is filled.
+    pub fn cached_revision(&self) -> Option<u64> {
+        self.cache.snapshot().map(|(_, revision)| revision)
+    }
+
     /// All objects of the cache, of one namespace or (empty) of all.
     pub fn cached_list(&self, namespace: &str) -> Vec<Value> {
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
