@@ -669,9 +669,10 @@ impl Called<'_> {
             "lists.range" => made(1.0, Estimate::exactly(self.number(0, u64::MAX))),
             "reverse" => made(1.0, target()?),
             "distinct" => made(2.0, target()?.times(target()?)),
-            "sort" => {
-                let text = matches!(&self.target?.ty, Type::List(of) if matches!(**of, Type::String | Type::Bytes));
-                made(if text { 2.1 } else { 2.0 }, target()?.times(target()?))
+            name @ ("sort" | "@sortByAssociatedKeys") => {
+                let keys = if name == "sort" { self.target? } else { self.args.first()? };
+                let text = matches!(&keys.ty, Type::List(of) if matches!(**of, Type::String | Type::Bytes));
+                made(if text { 2.1 } else { 2.0 }, keys.size().times(keys.size()))
             }
             _ => None,
         }

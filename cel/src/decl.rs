@@ -109,6 +109,15 @@ impl Decl {
         Self::new(Shape::Object(fields.collect()), Type::object(name), 0, 2)
     }
 
+    /// Variables by their names, as the type `name`; what expressions cannot see of their types is anything.
+    pub fn variables<'t>(name: &str, types: impl IntoIterator<Item = (&'t str, &'t Type)>) -> Self {
+        let fields = types.into_iter().map(|(name, ty)| {
+            let decl = Self { ty: seen(ty), ..Self::dynamic() };
+            (name.into(), Field { name: name.into(), decl: Arc::new(decl) })
+        });
+        Self::new(Shape::Object(fields.collect()), Type::object(name), 0, 2)
+    }
+
     /// The declaration of a schema, whose objects are named after `name`; `None` if expressions cannot see it.
     pub fn of_schema(schema: &Structural, is_resource: bool, name: &str) -> Option<Self> {
         if schema.int_or_string {
@@ -206,5 +215,23 @@ impl Decl {
             }
             _ => {}
         }
+    }
+}
+
+/// The type of a variable as expressions see it: scalars, and lists and maps of what is seen.
+fn seen(ty: &Type) -> Type {
+    match ty {
+        Type::List(of) => Type::list(seen(of)),
+        Type::Map(kv) => Type::map(seen(&kv.0), seen(&kv.1)),
+        Type::Bool
+        | Type::Bytes
+        | Type::Double
+        | Type::Duration
+        | Type::Int
+        | Type::Null
+        | Type::String
+        | Type::Timestamp
+        | Type::Uint => ty.clone(),
+        _ => Type::Dyn,
     }
 }

@@ -19,6 +19,7 @@ pub struct Environment {
     declared: HashMap<Arc<str>, Arc<Decl>>,
     pub(crate) structs: HashMap<Arc<str>, Arc<Decl>>,
     pub(crate) patching: bool,
+    bindings: bool,
 }
 
 /// An expression that does not compile.
@@ -79,6 +80,13 @@ impl Environment {
         self
     }
 
+    /// Gives expressions the macro `cel.bind(name, value, expression)`.
+    #[must_use]
+    pub fn with_bindings(mut self) -> Self {
+        self.bindings = true;
+        self
+    }
+
     pub(crate) fn variable(&self, name: &str) -> Option<&Type> {
         self.variables.get(name)
     }
@@ -96,7 +104,7 @@ impl Environment {
         let source = Source::new(text);
         let invalid =
             |issues: Vec<Issue>| CompileError { kind: CompileErrorKind::Invalid, message: source.display(&issues) };
-        let (mut expr, ids) = parser::parse(text).map_err(invalid)?;
+        let (mut expr, ids) = parser::parse(text, self.bindings).map_err(invalid)?;
         let checked = check::check(self, &mut expr, ids).map_err(invalid)?;
         let issues = literal_issues(&expr);
         if !issues.is_empty() {

@@ -29,6 +29,12 @@ pub(crate) fn expand_method(p: &mut Parser, at: usize, target: Expr, name: Arc<s
         || matches!((&*name, args.len()), ("transformList" | "transformMap" | "transformMapEntry", 3 | 4));
     let one = matches!((&*name, args.len()), ("all" | "exists" | "exists_one" | "existsOne" | "filter", 2))
         || matches!((&*name, args.len()), ("map", 2 | 3));
+    if p.bindings && (&*name, args.len()) == ("bind", 3) && target.ident().is_some_and(|i| &**i == "cel") {
+        return bind(p, at, args);
+    }
+    if (&*name, args.len()) == ("sortBy", 2) {
+        return sort_by(p, at, target, args);
+    }
     if matches!((&*name, args.len()), ("optMap" | "optFlatMap", 2)) {
         return opt_map(p, at, target, &*name == "optMap", args);
     }
@@ -167,6 +173,45 @@ fn when(p: &mut Parser, at: usize, filter: Option<Expr>, more: Expr) -> Expr {
     }
 }
 
+/// `result`, in which `var` stands for `init`: a loop over nothing.
+fn bound(p: &mut Parser, at: usize, var: Arc<str>, init: Expr, result: Expr) -> Expr {
+    let range = list_of(p, at, Vec::new());
+    let condition = literal(p, at, Literal::Bool(false));
+    let step = p.node(at, Kind::Ident(var.clone()));
+    let whole = Comprehension { range, var: "#unused".into(), var2: None, accu: var, init, condition, step, result };
+    p.node(at, Kind::Comprehension(Box::new(whole)))
+}
+
+/// `cel.bind(name, value, expression)`
+fn bind(p: &mut Parser, at: usize, args: Vec<Expr>) -> Option<Expr> {
+    let mut args = args.into_iter();
+    let (var, init, result) = (args.next()?, args.next()?, args.next()?);
+    let Kind::Ident(name) = var.kind else {
+        p.issue(var.at, "cel.bind() variable names must be simple identifiers");
+        return None;
+    };
+    Some(bound(p, at, name, init, result))
+}
+
+/// `target.sortBy(v, key)`: sorted by a list of the keys.
+fn sort_by(p: &mut Parser, at: usize, target: Expr, args: Vec<Expr>) -> Option<Expr> {
+    const INPUT: &str = "@__sortBy_input__";
+    if !matches!(
+        target.kind,
+        Kind::List { .. } | Kind::Select { .. } | Kind::Ident(_) | Kind::Comprehension(_) | Kind::Call(_)
+    ) {
+        let what = "sortBy can only be applied to a list, identifier, comprehension, call or select expression";
+        p.issue(target.at, what);
+        return None;
+    }
+    let input = p.node(at, Kind::Ident(INPUT.into()));
+    let keys = expand_method(p, at, input, "map".into(), args)?;
+    let input = Box::new(p.node(at, Kind::Ident(INPUT.into())));
+    let call = Call { function: "@sortByAssociatedKeys".into(), target: Some(input), args: vec![keys] };
+    let sorted = p.node(at, Kind::Call(call));
+    Some(bound(p, at, INPUT.into(), target, sorted))
+}
+
 /// `target.optMap(v, e)`: the target is mentioned twice, as upstream does.
 fn opt_map(p: &mut Parser, at: usize, target: Expr, wrap: bool, args: Vec<Expr>) -> Option<Expr> {
     let mut args = args.into_iter();
@@ -184,12 +229,7 @@ fn opt_map(p: &mut Parser, at: usize, target: Expr, wrap: bool, args: Vec<Expr>)
     };
     let test = method(p, target, "hasValue");
     let init = method(p, again, "value");
-    let range = list_of(p, at, Vec::new());
-    let condition = literal(p, at, Literal::Bool(false));
-    let step = p.node(at, Kind::Ident(var.clone()));
-    let bind =
-        Comprehension { range, var: "#unused".into(), var2: None, accu: var, init, condition, step, result: mapped };
-    let mut some = p.node(at, Kind::Comprehension(Box::new(bind)));
+    let mut some = bound(p, at, var, init, mapped);
     if wrap {
         some = p.call(at, "optional.of", vec![some]);
     }

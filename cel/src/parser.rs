@@ -13,13 +13,16 @@ const MAX_DEPTH: usize = 250;
 const EXPRESSION_START: &str =
     "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 
-/// Parses.
+/// What the first argument of a call begins with, or the end of a call without any.
+const ARGUMENT_START: &str = "{'[', '{', '(', ')', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+
+/// Parses; `bindings`: `cel.bind` is a macro.
 ///
 /// # Errors
 /// What is wrong, in the order found.
-pub(crate) fn parse(text: &str) -> Result<(Expr, usize), Vec<Issue>> {
+pub(crate) fn parse(text: &str, bindings: bool) -> Result<(Expr, usize), Vec<Issue>> {
     let (tokens, issues) = lexer::tokens(text);
-    let mut parser = Parser { tokens, next: 0, ids: 0, depth: 0, issues };
+    let mut parser = Parser { tokens, next: 0, ids: 0, depth: 0, issues, bindings };
     let parsed = parser.expression();
     if parsed.is_some() {
         parser.expect_end();
@@ -37,6 +40,8 @@ pub(crate) struct Parser {
     ids: usize,
     depth: usize,
     issues: Vec<Issue>,
+    /// `cel.bind` is a macro.
+    pub(crate) bindings: bool,
 }
 
 impl Parser {
@@ -299,6 +304,11 @@ impl Parser {
         let mut args = Vec::new();
         if self.accept(")").is_some() {
             return Some(args);
+        }
+        if self.peek().token == Token::End {
+            let at = self.peek().at;
+            self.syntax(at, &format!("mismatched input '<EOF>' expecting {ARGUMENT_START}"));
+            return None;
         }
         loop {
             args.push(self.expression()?);

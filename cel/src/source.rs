@@ -54,7 +54,9 @@ struct Located<'a> {
 impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column, text) = self.source.place(self.issue.at);
-        write!(f, "ERROR: <input>:{line}:{}: {}", column + 1, self.issue.message)?;
+        // an empty text has no first column
+        let shown = column + usize::from(!self.source.text.is_empty());
+        write!(f, "ERROR: <input>:{line}:{shown}: {}", self.issue.message)?;
         if !text.is_empty() {
             write!(f, "\n | {}\n | ", text.replace('\t', " "))?;
             // wide characters are marked with wide marks

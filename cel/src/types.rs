@@ -77,6 +77,23 @@ impl Type {
         }
     }
 
+    /// As cel-go prints it outside of complaints of the checker: by the names that values give their types.
+    pub fn runtime_name(&self) -> String {
+        let inside = |types: &[Type]| types.iter().map(Type::runtime_name).collect::<Vec<_>>().join(", ");
+        match self {
+            Type::Null => "null_type".into(),
+            Type::Error => "error".into(),
+            Type::Duration => "google.protobuf.Duration".into(),
+            Type::Timestamp => "google.protobuf.Timestamp".into(),
+            Type::List(of) => format!("list({})", of.runtime_name()),
+            Type::Map(kv) => format!("map({}, {})", kv.0.runtime_name(), kv.1.runtime_name()),
+            Type::Opaque(name, params) if !params.is_empty() => format!("{name}({})", inside(params)),
+            Type::Type(Some(of)) => format!("type({})", of.runtime_name()),
+            Type::Param(name) => format!("<{name}>"),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn is_dyn(&self) -> bool {
         matches!(self, Type::Dyn)
     }

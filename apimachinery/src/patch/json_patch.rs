@@ -72,7 +72,7 @@ impl JsonPatch {
         let parsed = Node::parse(doc).map_err(|e| PatchError::Unprocessable(e.to_string()))?;
         let mut root = parsed.unwrap_or(Node::Doc(Doc::new()));
         for operation in &self.0 {
-            operation.apply(&mut root).map_err(PatchError::Unprocessable)?;
+            operation.apply(&mut root)?;
         }
         let mut out = String::new();
         root.write(&mut out);
@@ -157,16 +157,21 @@ impl Operation {
         self.0.get("value").cloned().flatten().map(Node::Raw)
     }
 
-    fn apply(&self, root: &mut Node) -> Result<(), StepError> {
-        match self.kind().as_str() {
+    fn apply(&self, root: &mut Node) -> Result<(), PatchError> {
+        let applied = match self.kind().as_str() {
             "add" => self.add(root),
             "remove" => self.remove(root),
             "replace" => self.replace(root),
             "move" => self.relocate(root),
-            "test" => self.test(root),
+            "test" => match self.test(root) {
+                Ok(Some(path)) => return Err(PatchError::TestFailed { path }),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            },
             "copy" => self.copy(root),
             other => Err(format!("Unexpected kind: {other}")),
-        }
+        };
+        applied.map_err(PatchError::Unprocessable)
     }
 
     fn add(&self, root: &mut Node) -> Result<(), StepError> {
@@ -236,17 +241,18 @@ impl Operation {
         place.add(&key, value).map_err(|e| format!("error while adding value during copy: {e}"))
     }
 
-    fn test(&self, root: &mut Node) -> Result<(), StepError> {
+    /// The path, if another value is there.
+    fn test(&self, root: &mut Node) -> Result<Option<String>, StepError> {
         let path = self.path()?;
-        let failed = || Err(format!("testing value {path} failed: test failed"));
         if path.is_empty() {
-            return if equal(&Some(root.clone()), &self.value()) { Ok(()) } else { failed() };
+            return Ok((!equal(&Some(root.clone()), &self.value())).then_some(path));
         }
         let Some((place, key)) = find(root, &path) else {
             return Err(format!("test operation does not apply: is missing path: {path}: {MISSING}"));
         };
         let value = place.get(&key).map_err(|e| format!("error in test for path: '{path}': {e}"))?;
-        if equal(value, &self.value()) { Ok(()) } else { failed() }
+        let same = equal(value, &self.value());
+        Ok((!same).then_some(path))
     }
 }
 

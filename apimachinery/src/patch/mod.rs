@@ -18,6 +18,12 @@ pub enum PatchError {
     /// The patch does not fit the object: 422, whose message the client is not shown.
     #[error("{0}")]
     Unprocessable(String),
+    /// A `test` found another value: 422, as the other reasons why a patch does not fit.
+    #[error("testing value {path} failed: test failed")]
+    TestFailed {
+        /// Where it looked.
+        path: String,
+    },
     /// The patch has too many steps: 413.
     #[error("{0}")]
     TooLarge(String),
@@ -41,7 +47,9 @@ impl From<PatchError> for ApiError {
     fn from(error: PatchError) -> ApiError {
         match error {
             PatchError::BadRequest(message) => ApiError::bad_request(message),
-            PatchError::Unprocessable(message) => ApiError::generic(422, "", "", "", "", &message),
+            PatchError::Unprocessable(_) | PatchError::TestFailed { .. } => {
+                ApiError::generic(422, "", "", "", "", &error.to_string())
+            }
             PatchError::TooLarge(message) => ApiError::too_large(&message),
             PatchError::Conflict { .. } => ApiError::new(409, Reason::Conflict, error.to_string()),
             PatchError::Precondition(message) | PatchError::Unexpected(message) => {

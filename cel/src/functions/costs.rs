@@ -24,6 +24,22 @@ fn traversal(value: &Val<'_>) -> u64 {
     }
 }
 
+/// A call that makes a list.
+fn made(size: u64, factor: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    {
+        (size as f64 * factor) as u64 + 11
+    }
+}
+
+/// A call that compares all members of a list with each other.
+fn compared(list: Option<&Val<'_>>) -> u64 {
+    let Some(Val::List(list)) = list else { return 11 };
+    let text = matches!(list.get(0), Some(Val::Str(_) | Val::Bytes(_)));
+    let size = list.len() as u64;
+    made(size.saturating_mul(size), if text { 2.1 } else { 2.0 })
+}
+
 /// The cost of a call with these arguments; the receiver of a method is the first.
 pub(crate) fn of_call(name: &str, member: bool, args: &[Val<'_>], result: &Val<'_>) -> u64 {
     let size = |i: usize| args.get(i).map_or(1, Val::size);
@@ -60,6 +76,13 @@ pub(crate) fn of_call(name: &str, member: bool, args: &[Val<'_>], result: &Val<'
             Some(Val::Format(format)) => times(1 + size(1), 0.1) * times(formats::regex_size(*format), 0.25),
             _ => 1,
         },
+        "slice" | "lists.range" | "reverse" => made(result.size(), 1.0),
+        "flatten" => {
+            let depth = if let Some(Val::Int(depth)) = args.get(1) { *depth as f64 } else { 1.0 };
+            made(size(0), depth)
+        }
+        "distinct" | "sort" => compared(args.first()),
+        "@sortByAssociatedKeys" => compared(args.get(1)),
         "startsWith" | "endsWith" | "strings.quote" | "format" => times(size(0), 0.1),
         "bytes" | "string" if text(0) && result.type_name() != args[0].type_name() => times(size(0), 0.1),
         "@in" if matches!(args.get(1), Some(Val::List(_))) => size(1),

@@ -38,14 +38,8 @@ pub(super) fn call<'a>(name: &str, args: &[Val<'a>]) -> Option<Result<'a>> {
             }
             Ok(Val::list(out))
         }
-        ("sort", []) => {
-            let mut items: Vec<Val<'a>> = list.iter().collect();
-            if items.windows(2).any(|w| w[0].order(&w[1]).is_none()) {
-                return Some(fail("list elements must have the same type"));
-            }
-            items.sort_by(|a, b| a.order(b).unwrap_or(Ordering::Equal));
-            Ok(Val::list(items))
-        }
+        ("sort", []) => sorted(list, list),
+        ("@sortByAssociatedKeys", [Val::List(keys)]) => sorted(list, keys),
         ("slice", [Val::Int(start), Val::Int(end)]) => slice(list, *start, *end),
         ("flatten", []) => Ok(Val::list(flat(list, 1))),
         ("flatten", [Val::Int(depth)]) if *depth < 0 => fail("level must be non-negative"),
@@ -63,6 +57,16 @@ pub(super) fn call<'a>(name: &str, args: &[Val<'a>]) -> Option<Result<'a>> {
         ("sum", []) => sum(list),
         _ => return None,
     })
+}
+
+/// The members in the order of their keys.
+fn sorted<'a>(list: &List<'a>, keys: &List<'a>) -> Result<'a> {
+    let mut pairs: Vec<(Val<'a>, Val<'a>)> = keys.iter().zip(list.iter()).collect();
+    if pairs.windows(2).any(|w| w[0].0.order(&w[1].0).is_none()) {
+        return fail("list elements must have the same type");
+    }
+    pairs.sort_by(|a, b| a.0.order(&b.0).unwrap_or(Ordering::Equal));
+    Ok(Val::list(pairs.into_iter().map(|(_, item)| item).collect()))
 }
 
 fn place(index: Option<usize>) -> i64 {

@@ -1,7 +1,6 @@
 //! Webhook configurations, admission policies and their bindings.
 //!
-//! What is absent: expressions are not compiled, since there is no CEL engine; only what is wrong with them as
-//! text is told. Whether the author of a policy may read its parameters is not asked.
+//! What is absent: whether the author of a policy may read its parameters is not asked.
 //! upstream: pkg/registry/admissionregistration, pkg/apis/admissionregistration/validation/validation.go
 
 mod policies;
@@ -17,7 +16,7 @@ use apimachinery::field::Errors;
 use apimachinery::names;
 use apimachinery::value::Cursor;
 
-use crate::registry::expressions::{Wanted, mistake};
+use crate::registry::expressions::{Compiler, Names, Wanted};
 use crate::registry::validation::named;
 
 const FAILURE_POLICIES: &[&str] = &["Fail", "Ignore"];
@@ -37,40 +36,19 @@ fn static_name_warnings(obj: Cursor<'_>) -> Vec<String> {
     vec![text]
 }
 
-/// What expressions may speak of besides the request.
-#[derive(Clone, Copy, Default)]
-struct Scope {
-    params: bool,
-    variables: bool,
-}
-
-impl Scope {
-    /// That of a policy.
-    fn of(spec: Cursor<'_>) -> Scope {
-        let variables = !spec.field("variables").is_empty() || spec.field("mutations").exists();
-        Scope { params: spec.field("paramKind").exists(), variables }
-    }
-
-    fn names(self) -> Vec<&'static str> {
-        let mut names = vec!["object", "oldObject", "request", "namespaceObject", "authorizer"];
-        names.extend(self.params.then_some("params"));
-        names.extend(self.variables.then_some("variables"));
-        names
-    }
-}
-
 /// upstream: validateMatchConditions
-fn match_conditions(conditions: Cursor<'_>, scope: Scope, errs: &mut Errors) {
+fn match_conditions(conditions: Cursor<'_>, has_params: bool, errs: &mut Errors) {
     const MOST: usize = 64;
     if conditions.len() > MOST {
         errs.too_many(conditions, conditions.len(), MOST);
     }
+    let (compiler, names) = (Compiler::default(), Names { params: has_params, authorizer: true });
     let mut seen = BTreeSet::new();
     for condition in conditions.list() {
         let (name, expression) = (condition.field("name"), condition.field("expression"));
         if expression.str().trim().is_empty() {
             errs.required(expression, "");
-        } else if let Some(wrong) = mistake(expression.str().trim(), &scope.names(), Wanted::Bool) {
+        } else if let Some(wrong) = compiler.mistake(expression.str().trim(), names, Wanted::Bool) {
             errs.invalid(expression, expression.str().trim(), wrong);
         }
         if name.is_empty() {

@@ -7,8 +7,8 @@ use apimachinery::quote::json_string;
 use apimachinery::value::Cursor;
 use apimachinery::{names, object_meta};
 
-use super::{FAILURE_POLICIES, REINVOCATION_POLICIES, Scope, match_conditions, rules, static_name_warnings};
-use crate::registry::expressions::{Wanted, mistake};
+use super::{FAILURE_POLICIES, REINVOCATION_POLICIES, match_conditions, rules, static_name_warnings};
+use crate::registry::expressions::{Compiler, Names, Wanted};
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{none_or_one_of, one_of, required_named, required_one_of};
 
@@ -68,14 +68,14 @@ impl Strategy for Policies {
 /// upstream: validateValidatingAdmissionPolicySpec, validateMutatingAdmissionPolicySpec
 fn policy(kind: PolicyKind, obj: Cursor<'_>, conditions_are_known: bool, errs: &mut Errors) {
     let spec = obj.field("spec");
-    let scope = Scope::of(spec);
+    let has_params = spec.field("paramKind").exists();
     let failure = spec.field("failurePolicy");
     if failure.exists() {
         one_of(failure, FAILURE_POLICIES, errs)
     } else {
         errs.required(failure, "")
     }
-    if scope.params {
+    if has_params {
         rules::param_kind(spec.field("paramKind"), errs);
     }
     let constraints = spec.field("matchConstraints");
@@ -92,49 +92,57 @@ fn policy(kind: PolicyKind, obj: Cursor<'_>, conditions_are_known: bool, errs: &
         errs.required(constraints, "");
     }
     if !conditions_are_known {
-        match_conditions(spec.field("matchConditions"), Scope { variables: false, ..scope }, errs);
+        match_conditions(spec.field("matchConditions"), has_params, errs);
     }
-    spec.field("variables").list().for_each(|one| variable(one, scope, errs));
+    let composes = kind == PolicyKind::Mutating || !spec.field("variables").is_empty();
+    let mut expressions = Expressions {
+        compiler: if composes { Compiler::composing() } else { Compiler::default() },
+        names: Names { params: has_params, authorizer: true },
+    };
+    spec.field("variables").list().for_each(|one| expressions.variable(one, errs));
     match kind {
-        PolicyKind::Validating => validations(obj, spec, errs),
-        PolicyKind::Mutating => mutations(spec, errs),
+        PolicyKind::Validating => validations(obj, spec, &expressions, errs),
+        PolicyKind::Mutating => mutations(spec, &expressions, errs),
     }
 }
 
-/// upstream: validateVariable
-fn variable(variable: Cursor<'_>, scope: Scope, errs: &mut Errors) {
-    let (name, expression) = (variable.field("name"), variable.field("expression"));
-    if name.str().trim().is_empty() {
-        errs.required(name, "name is not specified");
-    } else if !is_cel_identifier(name.str()) {
-        errs.invalid(name, name.str(), "must be a valid CEL identifier");
-    }
-    if expression.str().trim().is_empty() {
-        errs.required(expression, "expression is not specified");
-    } else {
-        told(expression, expression.str(), scope, Wanted::Anything, errs);
-    }
+/// The expressions of a policy, which share their variables.
+struct Expressions {
+    compiler: Compiler,
+    names: Names,
 }
 
-/// Tells what is wrong with an expression; `text` is what upstream compiles of it.
-fn told(place: Cursor<'_>, text: &str, scope: Scope, wanted: Wanted, errs: &mut Errors) {
-    if let Some(wrong) = mistake(text, &scope.names(), wanted) {
-        errs.invalid(place, text, wrong);
+impl Expressions {
+    /// Tells what is wrong with an expression; `text` is what upstream compiles of it.
+    fn told(&self, place: Cursor<'_>, text: &str, wanted: Wanted, errs: &mut Errors) {
+        // messages may not ask the authorizer
+        let names = Names { authorizer: wanted != Wanted::Text, ..self.names };
+        if let Some(wrong) = self.compiler.mistake(text, names, wanted) {
+            errs.invalid(place, text, wrong);
+        }
     }
-}
 
-/// True if the expression is a variable that could not be compiled, whose type is therefore not known.
-fn is_broken_variable(text: &str, spec: Cursor<'_>, scope: Scope) -> bool {
-    let Some(name) = text.strip_prefix("variables.") else { return false };
-    let broken = |v: &Cursor<'_>| mistake(v.field("expression").str(), &scope.names(), Wanted::Anything).is_some();
-    spec.field("variables").list().any(|v| v.field("name").str() == name && broken(&v))
+    /// upstream: validateVariable
+    fn variable(&mut self, variable: Cursor<'_>, errs: &mut Errors) {
+        let (name, expression) = (variable.field("name"), variable.field("expression"));
+        if name.str().trim().is_empty() {
+            errs.required(name, "name is not specified");
+        } else if !is_cel_identifier(name.str()) {
+            errs.invalid(name, name.str(), "must be a valid CEL identifier");
+        }
+        if expression.str().trim().is_empty() {
+            errs.required(expression, "expression is not specified");
+        } else if let Some(wrong) = self.compiler.declare(name.str(), expression.str(), self.names) {
+            errs.invalid(expression, expression.str(), wrong);
+        }
+    }
 }
 
 fn is_cel_identifier(name: &str) -> bool {
     names::c_identifier(name).is_empty() && !cel::escaping::RESERVED.contains(&name)
 }
 
-fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
+fn validations(obj: Cursor<'_>, spec: Cursor<'_>, expressions: &Expressions, errs: &mut Errors) {
     const MOST: usize = 20;
     let (validations, annotations) = (spec.field("validations"), spec.field("auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
@@ -143,7 +151,7 @@ fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
         }
         return;
     }
-    validations.list().for_each(|one| validation(one, spec, errs));
+    validations.list().for_each(|one| validation(one, expressions, errs));
     if annotations.len() > MOST {
         let shown: Vec<String> = annotations
             .list()
@@ -157,7 +165,7 @@ fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
     }
     let mut seen = BTreeSet::new();
     for annotation in annotations.list() {
-        audit_annotation(obj, annotation, errs);
+        audit_annotation(obj, annotation, expressions, errs);
         let key = annotation.field("key");
         if !seen.insert(key.str()) {
             errs.duplicate(key, key.str());
@@ -166,22 +174,19 @@ fn validations(obj: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
 }
 
 /// upstream: validateValidation
-fn validation(validation: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
+fn validation(validation: Cursor<'_>, expressions: &Expressions, errs: &mut Errors) {
     const EMPTY: &str = "must be non-empty if specified";
-    let scope = Scope::of(spec);
     let expression = validation.field("expression");
     if expression.str().trim().is_empty() {
         errs.required(expression, "expression is not specified");
-    } else if is_broken_variable(expression.str(), spec, scope) {
-        errs.invalid(expression, expression.str(), "must evaluate to bool but got dyn");
     } else {
-        told(expression, expression.str(), scope, Wanted::Bool, errs);
+        expressions.told(expression, expression.str(), Wanted::Bool, errs);
     }
     let text = validation.field("messageExpression");
     if !text.is_empty() && text.str().trim().is_empty() {
         errs.invalid(text, text.str(), EMPTY);
     } else if !text.is_empty() {
-        told(text, text.str(), scope, Wanted::Text, errs);
+        expressions.told(text, text.str(), Wanted::Text, errs);
     }
     let message = validation.field("message");
     if !message.is_empty() && message.str().trim().is_empty() {
@@ -194,10 +199,9 @@ fn validation(validation: Cursor<'_>, spec: Cursor<'_>, errs: &mut Errors) {
 }
 
 /// upstream: validateAuditAnnotation
-fn audit_annotation(obj: Cursor<'_>, annotation: Cursor<'_>, errs: &mut Errors) {
+fn audit_annotation(obj: Cursor<'_>, annotation: Cursor<'_>, expressions: &Expressions, errs: &mut Errors) {
     const LONGEST: usize = 5 * 1024;
     let policy = obj.field("metadata").field("name").str();
-    let scope = Scope::of(obj.field("spec"));
     let (key, value) = (annotation.field("key"), annotation.field("valueExpression"));
     if policy.is_empty() {
         errs.invalid(key, key.str(), "requires metadata.name be non-empty");
@@ -209,29 +213,29 @@ fn audit_annotation(obj: Cursor<'_>, annotation: Cursor<'_>, errs: &mut Errors) 
         0 => errs.required(value, "valueExpression is not specified"),
         length if length > LONGEST => errs.required(value, format!("must not exceed {LONGEST} bytes in length")),
         _ => {
-            if let Some(wrong) = mistake(value.str().trim(), &scope.names(), Wanted::Anything) {
+            let Expressions { compiler, names } = expressions;
+            if let Some(wrong) = compiler.mistake(value.str().trim(), *names, Wanted::TextOrNull) {
                 errs.invalid(value, value.str(), wrong);
             }
         }
     }
 }
 
-fn mutations(spec: Cursor<'_>, errs: &mut Errors) {
+fn mutations(spec: Cursor<'_>, expressions: &Expressions, errs: &mut Errors) {
     let mutations = spec.field("mutations");
     if mutations.is_empty() {
         errs.required(mutations, "mutations must contain at least one item");
     }
-    let scope = Scope::of(spec);
-    mutations.list().for_each(|one| mutation(one, scope, errs));
+    mutations.list().for_each(|one| mutation(one, expressions, errs));
     required_one_of(spec.field("reinvocationPolicy"), REINVOCATION_POLICIES, errs);
 }
 
 /// upstream: validateMutation
-fn mutation(mutation: Cursor<'_>, scope: Scope, errs: &mut Errors) {
+fn mutation(mutation: Cursor<'_>, expressions: &Expressions, errs: &mut Errors) {
     let kind = mutation.field("patchType");
-    let (own, other) = match kind.str() {
-        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
-        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+    let (own, other, wanted) = match kind.str() {
+        "JSONPatch" => ("jsonPatch", "applyConfiguration", Wanted::JsonPatch),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", Wanted::ApplyConfiguration),
         _ => return required_one_of(kind, &["ApplyConfiguration", "JSONPatch"], errs),
     };
     let (patch, foreign) = (mutation.field(own), mutation.field(other));
@@ -241,7 +245,7 @@ fn mutation(mutation: Cursor<'_>, scope: Scope, errs: &mut Errors) {
     } else if expression.str().trim().is_empty() {
         errs.required(expression, "");
     } else {
-        told(expression, expression.str().trim(), scope, Wanted::Anything, errs);
+        expressions.told(expression, expression.str().trim(), wanted, errs);
     }
     if foreign.exists() {
         let detail = format!("must not be specified when patchType is {}", kind.str());

@@ -64,5 +64,5 @@ fn conditions_have_names_of_their_own() {
         r#"[{"name": "a", "expression": "true"}, {"name": "a", "expression": " "}, {"expression": "true"}]"#;
     let expected =
         ["c[1].expression: Required value", r#"c[1].name: Duplicate value: "a""#, "c[2].name: Required value"];
-    assert_eq!(errors(|c, errs| match_conditions(c, super::Scope::default(), errs), "c", conditions), expected);
+    assert_eq!(errors(|c, errs| match_conditions(c, false, errs), "c", conditions), expected);
 }

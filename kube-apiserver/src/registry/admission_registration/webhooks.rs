@@ -7,9 +7,7 @@ use apimachinery::names;
 use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::Cursor;
 
-use super::{
-    FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, Scope, match_conditions, rules, static_name_warnings,
-};
+use super::{FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, match_conditions, rules, static_name_warnings};
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{holds, none_or_one_of, one_of};
 use crate::registry::webhook_target;
@@ -114,7 +112,7 @@ fn webhook(hook: Cursor<'_>, leniency: Leniency, errs: &mut Errors) {
     none_or_one_of(hook.field("reinvocationPolicy"), REINVOCATION_POLICIES, errs);
     webhook_target::validate(hook.field("clientConfig"), errs);
     if !leniency.match_conditions {
-        match_conditions(hook.field("matchConditions"), Scope::default(), errs);
+        match_conditions(hook.field("matchConditions"), false, errs);
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     status,
 };
 use crate::registry::core::pod_spec::is_extended;
-use crate::registry::expressions::{Wanted, mistake};
+use crate::registry::expressions::device_mistake;
 use crate::registry::internal_json::immutable_spec;
 use crate::registry::strategy::{Hooks, RequestContext, Strategy};
 use crate::registry::validation::{metadata_again, named, one_of, required_named, required_one_of};
@@ -175,7 +175,7 @@ fn selector(selector: Cursor<'_>, errs: &mut Errors) {
     let expression = cel.field("expression");
     if expression.str().len() > LONGEST {
         errs.too_long(expression, LONGEST);
-    } else if let Some(wrong) = mistake(expression.str(), &["device"], Wanted::DeviceBool) {
+    } else if let Some(wrong) = device_mistake(expression.str()) {
         errs.invalid(expression, expression.str(), wrong);
     }
 }
