@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use crate::authentication::service_account::Lookup;
 use crate::loopback::Loopback;
 use crate::registry::Registry;
+use crate::registry::store::Store;
 
 /// A plural resource of a group: what `Objects` is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +71,13 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     /// write has to look at.
     fn shared(&self, kind: Kind) -> Arc<Vec<Value>>;
 
+    /// Objects of a kind, also of custom ones, in one namespace (in all, if empty) as the watch cache has them; `None` if the
+    /// kind is not served in the version.
+    fn of_kind(&self, api_version: &str, kind: &str, namespace: &str) -> Option<Vec<Value>>;
+
+    /// Whether objects of a kind have a namespace; `None` if the kind is not served in the version.
+    fn is_namespaced(&self, api_version: &str, kind: &str) -> Option<bool>;
+
     /// The object as etcd has it.
     ///
     /// # Errors
@@ -123,6 +131,13 @@ impl RegistryObjects {
         let _ = self.loopback.set(loopback);
     }
 
+    fn store_of_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Store>> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let serves =
+            |store: &Arc<Store>| &*store.resource.kind == kind && store.resource.version(group, version).is_some();
+        self.registry.stores().into_iter().find(serves)
+    }
+
     fn loopback(&self) -> Result<&Loopback, ApiError> {
         self.loopback.get().ok_or_else(|| ApiError::service_unavailable("the server is starting"))
     }
@@ -153,6 +168,19 @@ impl Objects for RegistryObjects {
             shared.insert(kind, (revision, list.clone()));
         }
         list
+    }
+
+    fn of_kind(&self, api_version: &str, kind: &str, namespace: &str) -> Option<Vec<Value>> {
+        let store = self.store_of_kind(api_version, kind)?;
+        let mut found = store.cached_list(namespace);
+        if store.resource.custom.is_some() {
+            found.iter_mut().for_each(|object| object.set("apiVersion", api_version));
+        }
+        Some(found)
+    }
+
+    fn is_namespaced(&self, api_version: &str, kind: &str) -> Option<bool> {
+        self.store_of_kind(api_version, kind).map(|store| store.resource.namespaced)
     }
 
     async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError> {

@@ -17,6 +17,7 @@ pub mod policy;
 pub mod priority;
 pub mod rbac_escalation;
 pub mod resource_quota;
+pub mod rounds;
 pub mod runtime_class;
 pub mod service_account;
 pub mod simple;
@@ -27,13 +28,16 @@ pub mod webhook;
 
 use std::sync::Arc;
 
+use apimachinery::codec::json;
 use apimachinery::status::ApiError;
 use apimachinery::value::Value;
 use async_trait::async_trait;
 
+use self::rounds::Rounds;
 use crate::authorization::Authorizer;
 use crate::objects::Objects;
 pub use crate::registry::admit::{AdmissionChain, Attributes, Operation};
+use crate::registry::defaulting;
 
 /// One admission plugin.
 #[async_trait]
@@ -50,6 +54,14 @@ pub trait Plugin: Send + Sync {
     /// What the client gets.
     async fn admit(&self, _a: &Attributes<'_>, _object: &mut Value) -> Result<(), ApiError> {
         Ok(())
+    }
+
+    /// As `admit`, for plugins that treat the second round of a request differently.
+    ///
+    /// # Errors
+    /// What the client gets.
+    async fn admit_round(&self, a: &Attributes<'_>, object: &mut Value, _rounds: &mut Rounds) -> Result<(), ApiError> {
+        self.admit(a, object).await
     }
 
     /// Refuses the object.
@@ -115,7 +127,7 @@ const PLUGINS: [(&str, bool, Make); 41] = [
     ("NodeDeclaredFeatureValidator", true, None),
     ("JobValidation", true, Some(simple::always_admit)),
     ("PodResizeValidator", true, None),
-    ("MutatingAdmissionPolicy", true, None),
+    ("MutatingAdmissionPolicy", true, Some(policy::mutating)),
     ("MutatingAdmissionWebhook", true, Some(webhook::mutating)),
     ("ValidatingAdmissionPolicy", true, Some(policy::validating)),
     ("ValidatingAdmissionWebhook", true, Some(webhook::validating)),
@@ -180,11 +192,22 @@ impl Chain {
     }
 }
 
+impl Chain {
+    async fn round(&self, a: &Attributes<'_>, object: &mut Value, rounds: &mut Rounds) -> Result<(), ApiError> {
+        for plugin in self.plugins.iter().filter(|p| p.handles(a.operation)) {
+            plugin.admit_round(a, object, rounds).await?;
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl AdmissionChain for Chain {
     async fn admit(&self, a: &Attributes<'_>, object: &mut Value) -> Result<(), ApiError> {
-        for plugin in self.plugins.iter().filter(|p| p.handles(a.operation)) {
-            plugin.admit(a, object).await?;
+        let mut rounds = Rounds::default();
+        self.round(a, object, &mut rounds).await?;
+        if rounds.start_second() {
+            self.round(a, object, &mut rounds).await?;
         }
         Ok(())
     }
@@ -212,6 +235,45 @@ pub fn is_main(a: &Attributes<'_>, group: &str, plural: &str) -> bool {
 /// True if the write is of this resource or one of its subresources.
 pub fn is_resource(a: &Attributes<'_>, group: &str, plural: &str) -> bool {
     &*a.resource.group == group && &*a.resource.plural == plural
+}
+
+/// An object as a client would see it, where structs are shown even if they are empty: what patches and expressions work on.
+fn text_of(a: &Attributes<'_>, object: &Value) -> Vec<u8> {
+    let mut text = Vec::new();
+    if a.subresource.is_empty() && !object.is_null() {
+        json::encode(object, &a.resource.hub.schema, &mut text);
+    } else {
+        json::encode_untyped(object, &mut text);
+    }
+    text
+}
+
+/// The object that a plugin made, out of its JSON: in normal form and with defaults.
+///
+/// # Errors
+/// What does not fit the type.
+fn made(a: &Attributes<'_>, text: &[u8]) -> Result<Value, String> {
+    let mut out = if a.subresource.is_empty() {
+        let decoded = json::decode(text, &a.resource.hub.schema, &json::DecodeOptions::default());
+        decoded.map_err(|error| error.to_string())?.value
+    } else {
+        json::decode_untyped(text).map_err(|error| error.to_string())?
+    };
+    with_defaults(a, &mut out);
+    Ok(out)
+}
+
+/// Fills in the defaults of an object that a plugin changed.
+fn with_defaults(a: &Attributes<'_>, object: &mut Value) {
+    let version = &a.resource.hub.api_version;
+    match &a.resource.custom {
+        None => defaulting::apply_to_object(object),
+        Some(custom) => match (a.subresource, custom.schema(version)) {
+            ("", _) => custom.show(version, object),
+            ("status", Some(schema)) => crate::extensions::custom::default(object, schema),
+            _ => {}
+        },
+    }
 }
 
 /// The 403 of a plugin: names the object even before its name was generated.

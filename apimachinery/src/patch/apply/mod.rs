@@ -12,12 +12,14 @@ mod pair;
 mod scale;
 mod schema;
 mod set;
+mod unowned;
 mod updater;
 mod walk;
 
 pub use encoding::FieldsError;
 pub use scale::ScaleFields;
 pub use set::{FieldPath, FieldSet, Filter, PathElement, Step};
+pub use unowned::{UnownedError, merge_unowned};
 pub use updater::Convert;
 
 use crate::codec::json::{self, DecodeOptions};

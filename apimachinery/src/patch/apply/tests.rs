@@ -268,3 +268,48 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn merging_without_owners() {
+    let write = write("v1", "Pod");
+    let live = normal(
+        &write,
+        value!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a": "1"}},
+            "spec": {"containers": [{"name": "c", "image": "a"}, {"name": "d", "image": "b"}]}
+        }),
+    );
+    let merged = |config: Value| merge_unowned(&write, &live, &config).map(|object| json::to_string(&object));
+    let cases = [
+        (
+            value!({"metadata": {"labels": {"b": "2"}}}),
+            Ok(
+                r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":{"a":"1","b":"2"}},"spec":{"containers":[{"name":"c","image":"a","resources":{}},{"name":"d","image":"b","resources":{}}]},"status":{}}"#,
+            ),
+        ),
+        (
+            value!({"spec": {"containers": [{"name": "d", "image": "new"}]}}),
+            Ok(
+                r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":{"a":"1"}},"spec":{"containers":[{"name":"c","image":"a","resources":{}},{"name":"d","image":"new","resources":{}}]},"status":{}}"#,
+            ),
+        ),
+        (
+            value!({"spec": {"none": 1}}),
+            Err("failed to convert patch object to typed object: .spec.none: field not declared in schema"),
+        ),
+        (
+            value!({"spec": {"tolerations": [{"key": "a"}], "containers": [{"name": "c", "args": ["x"]}]}}),
+            Err(
+                "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.containers[0].args, .spec.tolerations",
+            ),
+        ),
+    ];
+    for (config, expected) in cases {
+        let got = merged(config).map_err(|error| error.to_string());
+        let typed = |text: &str| normal(&write, json::decode_untyped(text.as_bytes()).unwrap());
+        match expected {
+            Ok(text) => assert_eq!(typed(&got.unwrap()), typed(text)),
+            Err(text) => assert_eq!(got.unwrap_err(), text),
+        }
+    }
+}

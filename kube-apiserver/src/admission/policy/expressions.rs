@@ -5,12 +5,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use apimachinery::codec::json;
 use apimachinery::value::Value;
-use cel::{Activation, Authorize, Environment, EvalError, Program, Question, Type, Val, Variable, Verdict};
+use cel::{Activation, Authorize, Environment, Program, Question, Type, Val, Variable, Verdict};
 use futures::FutureExt;
 
 use crate::admission::webhook::request_of;
-use crate::admission::{Attributes, is_resource};
+use crate::admission::{Attributes, is_resource, text_of};
 use crate::authorization::{self, Authorizer, Decision};
 use crate::objects::{NAMESPACES, Objects};
 
@@ -28,7 +29,7 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     let authorizer = Environment::new()
         .with("authorizer", Type::object("kubernetes.authorization.Authorizer"))
         .with("authorizer.requestResource", Type::object("kubernetes.authorization.ResourceCheck"));
-    dynamic.iter().fold(authorizer, |env, name| env.with(name, Type::Dyn))
+    dynamic.iter().fold(authorizer, |env, name| env.with(name, Type::Dyn)).with_patches()
 });
 
 /// The compiled expression, or why it is none.
@@ -84,6 +85,26 @@ impl Authorize for Authorizing<'_> {
     }
 }
 
+/// Why an expression gives nothing.
+enum Failed {
+    Compiling(String),
+    Running(String),
+}
+
+impl Failed {
+    fn shown(self) -> String {
+        match self {
+            Self::Compiling(why) => format!("compilation error: {why}"),
+            Self::Running(why) => why,
+        }
+    }
+}
+
+/// An object as expressions see it: the tree of its JSON.
+fn shown(a: &Attributes<'_>, object: &Value) -> Value {
+    json::decode_untyped(&text_of(a, object)).unwrap_or_default()
+}
+
 /// All that expressions about one request see.
 pub struct Scope {
     object: Value,
@@ -111,11 +132,6 @@ impl Scope {
                 None => objects.get(NAMESPACES, "", a.namespace).await.unwrap_or_default(),
             }
         };
-        let plain = |value: &Value| {
-            let mut value = value.clone();
-            value.expand_raw();
-            value
-        };
         let resource = Question {
             group: a.resource.group.to_string(),
             resource: a.resource.plural.to_string(),
@@ -125,8 +141,8 @@ impl Scope {
             ..Question::default()
         };
         Self {
-            object: plain(object),
-            old: plain(a.old),
+            object: shown(a, object),
+            old: shown(a, a.old),
             request: request_of("", a, &Value::Null),
             namespace,
             resource,
@@ -145,35 +161,62 @@ impl Scope {
         written.map(variable).collect()
     }
 
+    /// From now on expressions see the object so.
+    pub fn see(&mut self, a: &Attributes<'_>, object: &Value) {
+        self.object = shown(a, object);
+    }
+
     /// Runs one expression; `then` reads the result.
     fn run<T>(
         &self,
         text: &str,
+        namespace: &Value,
         params: &Value,
         variables: &[Variable],
-        then: impl FnOnce(&Val<'_>) -> Option<T>,
-    ) -> Result<T, String> {
+        then: impl FnOnce(&Val<'_>) -> T,
+    ) -> Result<T, Failed> {
         let compiled = compile(text);
         let program = match &*compiled {
             Ok(program) => program,
-            Err(why) => return Err(why.clone()),
+            Err(why) => return Err(Failed::Compiling(why.clone())),
         };
         let authorizing = Authorizing { authorizer: &self.authorizer, user: &self.user };
         let activation = Activation::new()
             .with("object", Val::of(&self.object, None))
             .with("oldObject", Val::of(&self.old, None))
             .with("request", Val::of(&self.request, None))
-            .with("namespaceObject", Val::of(&self.namespace, None))
+            .with("namespaceObject", Val::of(namespace, None))
             .with("params", Val::of(params, None))
             .with("authorizer", Val::authorizer())
             .with("authorizer.requestResource", Val::request_resource(self.resource.clone()))
             .with_composed(variables)
             .with_authorizer(&authorizing);
         match program.run(&activation, PER_CALL).0 {
-            Ok(value) => then(&value).ok_or_else(|| "cel expression evaluates to a value of another type".to_owned()),
-            Err(EvalError::CostExceeded) => Err(EvalError::CostExceeded.to_string()),
-            Err(EvalError::Failed(why)) => Err(why),
+            Ok(value) => Ok(then(&value)),
+            Err(error) => Err(Failed::Running(format!("expression '{text}' resulted in error: {error}"))),
         }
+    }
+
+    /// Runs an expression; `then` reads the result.
+    ///
+    /// # Errors
+    /// `expression '…' resulted in error: …`, or why it does not compile.
+    pub fn value<T>(
+        &self,
+        text: &str,
+        params: &Value,
+        variables: &[Variable],
+        then: impl FnOnce(&Val<'_>) -> T,
+    ) -> Result<T, String> {
+        self.run(text, &self.namespace, params, variables, then).map_err(|failed| match failed {
+            Failed::Compiling(why) | Failed::Running(why) => why,
+        })
+    }
+
+    fn condition(&self, text: &str, namespace: &Value, params: &Value, variables: &[Variable]) -> Result<bool, String> {
+        // what is not true does not hold, whatever it is
+        let result = self.run(text, namespace, params, variables, |value| value.as_bool() == Some(true));
+        result.map_err(Failed::shown)
     }
 
     /// A condition.
@@ -181,29 +224,50 @@ impl Scope {
     /// # Errors
     /// `expression '…' resulted in error: …`
     pub fn holds(&self, text: &str, params: &Value, variables: &[Variable]) -> Result<bool, String> {
-        let result = self.run(text, params, variables, |value| value.as_bool());
-        result.map_err(|why| format!("expression '{text}' resulted in error: {why}"))
+        self.condition(text, &self.namespace, params, variables)
+    }
+
+    /// What an annotation of the audit event would say; `None` if the expression gives none.
+    ///
+    /// # Errors
+    /// If it fails or gives no text.
+    pub fn annotation(&self, text: &str, params: &Value, variables: &[Variable]) -> Result<Option<String>, String> {
+        let result = self.run(text.trim(), &self.namespace, params, variables, |value| match value {
+            Val::Null => Ok(None),
+            Val::Str(text) => Ok(Some(text.as_str().trim().to_owned()).filter(|t| !t.is_empty())),
+            other => Err(format!(
+                "valueExpression '{text}' resulted in unsupported return type: {}. Return type must be either string or null.",
+                other.type_name()
+            )),
+        });
+        result.map_err(Failed::shown)?
     }
 
     /// A text; `None` if the expression gives none.
     pub fn text(&self, text: &str, params: &Value, variables: &[Variable]) -> Option<String> {
-        let result = self.run(text, params, variables, |value| value.as_str().map(|t| t.trim().to_owned()));
-        result.ok().filter(|t| !t.is_empty() && !t.contains('\n') && t.len() <= 5 * 1024)
+        let result = self.value(text, params, variables, |value| value.as_str().map(|t| t.trim().to_owned()));
+        result.ok().flatten().filter(|t| !t.is_empty() && !t.contains('\n') && t.len() <= 5 * 1024)
     }
 
-    /// Whether all conditions hold; an error counts only if none is false.
+    /// Whether all conditions hold; an error counts only if none is false. Conditions do not see the namespace.
     ///
     /// # Errors
-    /// Of the first condition that cannot be evaluated.
+    /// Of the conditions that cannot be evaluated.
     pub fn all_hold(&self, conditions: &[Value], params: &Value, variables: &[Variable]) -> Result<bool, String> {
-        let mut problem = None;
+        let mut problems: Vec<String> = Vec::new();
         for condition in conditions {
-            match self.holds(condition.get("expression").str_or_empty(), params, variables) {
+            let text = condition.get("expression").str_or_empty();
+            match self.condition(text, &Value::Null, params, variables) {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
-                Err(why) => problem = problem.or(Some(why)),
+                Err(why) if problems.contains(&why) => {}
+                Err(why) => problems.push(why),
             }
         }
-        problem.map_or(Ok(true), Err)
+        match problems.as_slice() {
+            [] => Ok(true),
+            [one] => Err(one.clone()),
+            many => Err(format!("[{}]", many.join(", "))),
+        }
     }
 }

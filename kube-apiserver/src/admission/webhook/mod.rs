@@ -7,7 +7,6 @@ pub(crate) mod rules;
 
 use std::sync::Arc;
 
-use apimachinery::codec::json;
 use apimachinery::patch::json_patch::JsonPatch;
 use apimachinery::quote::quote;
 use apimachinery::status::ApiError;
@@ -18,10 +17,10 @@ use futures::future::join_all;
 pub(crate) use self::call::request_of;
 use self::call::{Answer, call};
 use super::policy::expressions::Scope;
-use super::{Attributes, Context, Operation, Plugin, forbidden};
+use super::rounds::Rounds;
+use super::{Attributes, Context, Operation, Plugin, forbidden, made, text_of};
 use crate::authorization::Authorizer;
 use crate::objects::{Kind, Objects};
-use crate::registry::defaulting;
 
 const MUTATING: Kind = Kind::new("admissionregistration.k8s.io", "mutatingwebhookconfigurations");
 const VALIDATING: Kind = Kind::new("admissionregistration.k8s.io", "validatingwebhookconfigurations");
@@ -52,25 +51,25 @@ impl Plugin for Webhooks {
         true
     }
 
-    async fn admit(&self, a: &Attributes<'_>, object: &mut Value) -> Result<(), ApiError> {
+    async fn admit_round(&self, a: &Attributes<'_>, object: &mut Value, rounds: &mut Rounds) -> Result<(), ApiError> {
         if !self.mutates || rules::is_exempt(a) {
             return Ok(());
         }
         let hooks = self.hooks(MUTATING, a);
-        let mut again: Vec<(usize, Value)> = Vec::new();
-        for (index, hook) in hooks.iter().enumerate() {
-            if self.mutate(hook, a, object).await? && hook.get("reinvocationPolicy").as_str() == Some("IfNeeded") {
-                again.push((index, object.clone()));
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        rounds.begin(self.name(), object);
+        for (key, hook) in hooks {
+            if rounds.skips(self.name(), &key) {
+                continue;
+            }
+            if let Some(changed) = self.mutate(&hook, a, object).await? {
+                let again = hook.get("reinvocationPolicy").as_str() == Some("IfNeeded");
+                rounds.called(self.name(), key, changed, again);
             }
         }
-        // a webhook that asked for it sees the object once more if later ones changed it
-        for (index, seen) in again {
-            if seen != *object
-                && let Some(hook) = hooks.get(index)
-            {
-                self.mutate(hook, a, object).await?;
-            }
-        }
+        rounds.end(self.name(), object);
         Ok(())
     }
 
@@ -79,7 +78,7 @@ impl Plugin for Webhooks {
             return Ok(());
         }
         let hooks = self.hooks(VALIDATING, a);
-        let asked = hooks.iter().map(|hook| async move {
+        let asked = hooks.iter().map(|(_, hook)| async move {
             match self.ask(hook, a, object).await? {
                 Some(answer) => allow(hook, a, &answer),
                 None => Ok(()),
@@ -90,11 +89,18 @@ impl Plugin for Webhooks {
 }
 
 impl Webhooks {
-    /// Webhooks with rules for this write, in the order of their configurations' names.
-    fn hooks(&self, kind: Kind, a: &Attributes<'_>) -> Vec<Value> {
-        let configurations = self.objects.shared(kind);
-        let all = configurations.iter().flat_map(|c| c.get("webhooks").items());
-        all.filter(|hook| rules::match_rules(hook, a)).cloned().collect()
+    /// Webhooks with rules for this write, in the order of their configurations' names, each with a name of its own.
+    fn hooks(&self, kind: Kind, a: &Attributes<'_>) -> Vec<(String, Value)> {
+        let mut found = Vec::new();
+        for configuration in self.objects.shared(kind).iter() {
+            let name = configuration.path(&["metadata", "name"]).str_or_empty();
+            for (i, hook) in configuration.get("webhooks").items().iter().enumerate() {
+                if rules::match_rules(hook, a) {
+                    found.push((format!("{name}/{i}"), hook.clone()));
+                }
+            }
+        }
+        found
     }
 
     /// The answer, or `None` if the webhook is not concerned or its failure may be ignored.
@@ -127,38 +133,30 @@ impl Webhooks {
         }
     }
 
-    /// Asks and applies the patch; true if the webhook was asked.
-    async fn mutate(&self, hook: &Value, a: &Attributes<'_>, object: &mut Value) -> Result<bool, ApiError> {
-        let Some(answer) = self.ask(hook, a, object).await? else { return Ok(false) };
+    /// Asks and applies the patch; whether that changed the object, if the webhook was asked.
+    async fn mutate(&self, hook: &Value, a: &Attributes<'_>, object: &mut Value) -> Result<Option<bool>, ApiError> {
+        let Some(answer) = self.ask(hook, a, object).await? else { return Ok(None) };
         allow(hook, a, &answer)?;
-        if !answer.patch.is_empty() {
-            let failed = |why: String| ApiError::internal(why);
-            if object.is_null() {
-                let name = quote(hook.get("name").str_or_empty());
-                return Err(failed(format!(
-                    "admission webhook {name} attempted to modify the object, which is not supported for this operation"
-                )));
-            }
-            *object = patched(a, object, &answer.patch).map_err(failed)?;
+        if answer.patch.is_empty() {
+            return Ok(Some(false));
         }
-        Ok(true)
+        if object.is_null() {
+            let name = quote(hook.get("name").str_or_empty());
+            return Err(ApiError::internal(format!(
+                "admission webhook {name} attempted to modify the object, which is not supported for this operation"
+            )));
+        }
+        let patched = patched(a, object, &answer.patch).map_err(ApiError::internal)?;
+        let changed = patched != *object;
+        *object = patched;
+        Ok(Some(changed))
     }
 }
 
 fn patched(a: &Attributes<'_>, object: &Value, patch: &[u8]) -> Result<Value, String> {
     let patch = JsonPatch::decode(patch, false).map_err(|error| error.to_string())?;
-    let text = patch.apply(json::to_string(object).as_bytes()).map_err(|error| error.to_string())?;
-    let mut out = if a.subresource.is_empty() {
-        let decoded = json::decode(&text, &a.resource.hub.schema, &json::DecodeOptions::default());
-        decoded.map_err(|error| error.to_string())?.value
-    } else {
-        json::decode_untyped(&text).map_err(|error| error.to_string())?
-    };
-    defaulting::apply_to_object(&mut out);
-    if let (Some(custom), true) = (&a.resource.custom, a.subresource.is_empty()) {
-        custom.show(&a.resource.hub.api_version, &mut out);
-    }
-    Ok(out)
+    let text = patch.apply(&text_of(a, object)).map_err(|error| error.to_string())?;
+    made(a, &text)
 }
 
 /// Passes warnings on; a refusal becomes the client's error.
