@@ -71,9 +71,9 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     /// write has to look at.
     fn shared(&self, kind: Kind) -> Arc<Vec<Value>>;
 
-    /// Objects of a kind, also of custom ones, in one namespace (in all, if empty) as the watch cache has them; `None` if the
-    /// kind is not served in the version.
-    fn of_kind(&self, api_version: &str, kind: &str, namespace: &str) -> Option<Vec<Value>>;
+    /// Objects of a kind, also of a custom one, as the watch cache has them: that of the name, or all of the namespace (of all,
+    /// if empty). Nothing if the kind is not served in the version.
+    fn of_kind(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Vec<Value>;
 
     /// Whether objects of a kind have a namespace; `None` if the kind is not served in the version.
     fn is_namespaced(&self, api_version: &str, kind: &str) -> Option<bool>;
@@ -170,13 +170,16 @@ impl Objects for RegistryObjects {
         list
     }
 
-    fn of_kind(&self, api_version: &str, kind: &str, namespace: &str) -> Option<Vec<Value>> {
-        let store = self.store_of_kind(api_version, kind)?;
-        let mut found = store.cached_list(namespace);
+    fn of_kind(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Vec<Value> {
+        let Some(store) = self.store_of_kind(api_version, kind) else { return Vec::new() };
+        let mut found = match name {
+            "" => store.cached_list(namespace),
+            name => store.cached(namespace, name).into_iter().collect(),
+        };
         if store.resource.custom.is_some() {
             found.iter_mut().for_each(|object| object.set("apiVersion", api_version));
         }
-        Some(found)
+        found
     }
 
     fn is_namespaced(&self, api_version: &str, kind: &str) -> Option<bool> {

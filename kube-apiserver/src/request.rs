@@ -3,6 +3,7 @@
 //! Each stage consumes the one before, so a filter that is skipped does not compile. Filters make the
 //! first three; `Admitted` is made by `registry::admit` and is all that storage accepts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,23 +16,39 @@ use parking_lot::Mutex;
 pub use crate::authentication::user::UserInfo;
 pub use crate::filters::request_info::RequestInfo;
 
-/// Texts for `Warning` response headers; clones share one list.
+/// What is said besides the answer: texts for `Warning` response headers, and annotations of the audit event. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Warnings(Arc<Mutex<Vec<String>>>);
+pub struct Warnings(Arc<Mutex<Said>>);
+
+#[derive(Debug, Default)]
+struct Said {
+    warnings: Vec<String>,
+    annotations: BTreeMap<String, String>,
+}
 
 impl Warnings {
     /// Adds a text once.
     pub fn add(&self, text: impl Into<String>) {
         let text = text.into();
-        let mut list = self.0.lock();
+        let list = &mut self.0.lock().warnings;
         if !list.contains(&text) {
             list.push(text);
         }
     }
 
+    /// Adds an annotation of the audit event; what is there already stays.
+    pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.lock().annotations.entry(key.into()).or_insert_with(|| value.into());
+    }
+
+    /// All annotations.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        self.0.lock().annotations.clone()
+    }
+
     /// All texts in the order they were added.
     pub fn all(&self) -> Vec<String> {
-        self.0.lock().clone()
+        self.0.lock().warnings.clone()
     }
 }
 

@@ -8,6 +8,7 @@ mod crash;
 mod crud;
 mod flow_control;
 mod patch;
+mod policies;
 #[path = "../../apimachinery/tests/random/mod.rs"]
 mod random;
 mod rbac;

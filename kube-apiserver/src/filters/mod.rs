@@ -229,6 +229,9 @@ impl<E: Endpoints> Filters<E> {
         }
         let warnings = authenticated.warnings.clone();
         let mut response = self.endpoints.serve(authenticated.authorized(), request).await;
+        if let Some(event) = event {
+            event.annotate(warnings.annotations());
+        }
         for text in warnings.all() {
             if let Ok(value) = HeaderValue::from_bytes(warning_header(&text).as_bytes()) {
                 response.headers_mut().append(header::WARNING, value);

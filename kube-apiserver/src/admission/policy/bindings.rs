@@ -141,8 +141,8 @@ impl Policies {
             (true, "") => a.namespace,
             (true, namespace) => namespace,
         };
-        let mut found = self.objects.of_kind(api_version, kind, namespace).unwrap_or_default();
         let name = reference.get("name").str_or_empty();
+        let mut found = self.objects.of_kind(api_version, kind, namespace, name);
         if name.is_empty() {
             let selector = Selector::from_value(reference.get("selector"));
             let selector = selector.map_err(|error| Misconfigured::Binding(error.to_string()))?;
@@ -150,8 +150,6 @@ impl Policies {
                 let labels = object.path(&["metadata", "labels"]);
                 selector.matches(|key| labels.get(key).as_str())
             });
-        } else {
-            found.retain(|object| name_of(object) == name);
         }
         if found.is_empty() && reference.get("parameterNotFoundAction").as_str() == Some("Deny") {
             return Err(wrong("no params found for policy binding with `Deny` parameterNotFoundAction"));

@@ -214,9 +214,9 @@ impl Scope {
     }
 
     fn condition(&self, text: &str, namespace: &Value, params: &Value, variables: &[Variable]) -> Result<bool, String> {
-        // what is not true does not hold, whatever it is
-        let result = self.run(text, namespace, params, variables, |value| value.as_bool() == Some(true));
-        result.map_err(Failed::shown)
+        let other = || Failed::Compiling("must evaluate to bool".to_owned());
+        let result = self.run(text, namespace, params, variables, |value| value.as_bool());
+        result.and_then(|holds| holds.ok_or_else(other)).map_err(Failed::shown)
     }
 
     /// A condition.

@@ -6,6 +6,7 @@ use apimachinery::codec::json;
 use apimachinery::patch::PatchError;
 use apimachinery::patch::apply::{self, Write};
 use apimachinery::patch::json_patch::JsonPatch;
+use apimachinery::quote::quote;
 use apimachinery::schema;
 use apimachinery::status::{ApiError, Cause};
 use apimachinery::value::Value;
@@ -80,18 +81,20 @@ impl Plugin for Mutating {
     }
 }
 
+/// What cannot be run; of a policy that is wrong itself once, however many bindings it has.
 fn misconfigured(bound: &[Bound<'_>]) -> Vec<Failure> {
-    let wrong = bound.iter().filter(|bound| !ignores_failure(bound.policy)).filter_map(|bound| {
-        let error = bound.params.as_ref().err()?;
+    let mut failures: Vec<Failure> = Vec::new();
+    for bound in bound.iter().filter(|bound| !ignores_failure(bound.policy)) {
+        let Err(error) = &bound.params else { continue };
         let message = match error {
-            Misconfigured::Policy(_) => {
-                format!("policy {} denied request: {error}", apimachinery::quote::quote(name_of(bound.policy)))
-            }
+            Misconfigured::Policy(_) => format!("policy {} denied request: {error}", quote(name_of(bound.policy))),
             Misconfigured::Binding(_) => denied(bound, &error.to_string()),
         };
-        Some(Failure { message, is_invalid: false })
-    });
-    wrong.collect()
+        if !failures.iter().any(|known| known.message == message) {
+            failures.push(Failure { message, is_invalid: false });
+        }
+    }
+    failures
 }
 
 fn denied(bound: &Bound<'_>, why: &str) -> String {

@@ -1,13 +1,16 @@
-//! ValidatingAdmissionPolicy: policies that say no.
+//! ValidatingAdmissionPolicy: policies that say no, or say something in audit events.
 //!
-//! What is absent: annotations of audit events.
 //! upstream: staging/src/k8s.io/apiserver/pkg/admission/plugin/policy/validating
 
+use std::collections::BTreeMap;
+
+use apimachinery::codec::json;
 use apimachinery::status::{ApiError, Cause, Reason};
+use apimachinery::value;
 use apimachinery::value::Value;
 use async_trait::async_trait;
 
-use super::bindings::{Bound, Policies, ignores_failure, name_of};
+use super::bindings::{Bound, Misconfigured, Policies, ignores_failure, name_of};
 use super::expressions::Scope;
 use crate::admission::webhook::rules;
 use crate::admission::{Attributes, Context, Operation, Plugin, forbidden};
@@ -56,13 +59,22 @@ impl Plugin for Validating {
             return Ok(());
         }
         let scope = Scope::of(a, object, &self.0.objects, &self.0.authorizer).await;
-        let mut denied = bound.iter().flat_map(|bound| enforce(bound, &scope, a)).collect::<Vec<_>>().into_iter();
-        denied.next().map_or(Ok(()), |refusal| Err(denial(a, object, &refusal)))
+        let (mut denials, mut annotations) = (Vec::new(), Annotations::new());
+        for bound in &bound {
+            denials.extend(enforce(bound, &scope, a, &mut annotations));
+        }
+        for (key, values) in annotations {
+            a.warnings.annotate(key, values.join(", "));
+        }
+        denials.first().map_or(Ok(()), |refusal| Err(denial(a, object, refusal)))
     }
 }
 
+/// Annotations of the audit event by key; bindings of a policy may give several values.
+type Annotations = BTreeMap<String, Vec<String>>;
+
 /// Runs one policy; what of its refusals the binding makes a denial.
-fn enforce(bound: &Bound<'_>, scope: &Scope, a: &Attributes<'_>) -> Vec<Refusal> {
+fn enforce(bound: &Bound<'_>, scope: &Scope, a: &Attributes<'_>, annotations: &mut Annotations) -> Vec<Refusal> {
     let (policy, ignores) = (name_of(bound.policy), ignores_failure(bound.policy));
     let title = format!("ValidatingAdmissionPolicy '{policy}' with binding '{}'", name_of(bound.binding));
     let params = match &bound.params {
@@ -70,8 +82,8 @@ fn enforce(bound: &Bound<'_>, scope: &Scope, a: &Attributes<'_>) -> Vec<Refusal>
         Err(_) if ignores => return Vec::new(),
         Err(error) => {
             let title = match error {
-                super::bindings::Misconfigured::Policy(_) => &format!("ValidatingAdmissionPolicy '{policy}'"),
-                super::bindings::Misconfigured::Binding(_) => &title,
+                Misconfigured::Policy(_) => &format!("ValidatingAdmissionPolicy '{policy}'"),
+                Misconfigured::Binding(_) => &title,
             };
             return vec![Refusal::of(error.to_string()).by(title)];
         }
@@ -81,12 +93,21 @@ fn enforce(bound: &Bound<'_>, scope: &Scope, a: &Attributes<'_>) -> Vec<Refusal>
     let mut denials = Vec::new();
     for params in params {
         let outcome = run(bound.policy, scope, params, ignores);
-        for refusal in outcome.refusals {
+        for (index, refusal) in outcome.refusals {
             if acts("Warn") {
                 a.warnings.add(format!("Validation failed for {title}: {}", refusal.message));
             }
+            if acts("Audit") {
+                a.warnings.annotate(FAILURE_ANNOTATION, failure_annotation(bound, index, &refusal.message));
+            }
             if acts("Deny") {
                 denials.push(refusal.by(&title));
+            }
+        }
+        for (key, value) in outcome.annotations {
+            let values = annotations.entry(format!("{policy}/{key}")).or_default();
+            if !values.contains(&value) {
+                values.push(value);
             }
         }
         denials.extend(outcome.annotation_errors.into_iter().map(|why| Refusal::of(why).by(&title)));
@@ -94,12 +115,39 @@ fn enforce(bound: &Bound<'_>, scope: &Scope, a: &Attributes<'_>) -> Vec<Refusal>
     denials
 }
 
+const FAILURE_ANNOTATION: &str = "validation.policy.admission.k8s.io/validation_failure";
+/// How long the value of an annotation may be, in bytes.
+const MAX_ANNOTATION: usize = 10 * 1024;
+
+/// What an audit event says of a refusal: a list, since there may be several one day.
+fn failure_annotation(bound: &Bound<'_>, index: usize, message: &str) -> String {
+    let failure = value!({
+        "message": message,
+        "policy": name_of(bound.policy),
+        "binding": name_of(bound.binding),
+        "expressionIndex": i64::try_from(index).unwrap_or(i64::MAX),
+        "validationActions": bound.binding.path(&["spec", "validationActions"]).clone(),
+    });
+    json::to_string(&Value::List(vec![failure]))
+}
+
 #[derive(Default)]
 struct Outcome {
-    /// What the validations refuse, in their order.
-    refusals: Vec<Refusal>,
+    /// What the validations refuse, with their places among them.
+    refusals: Vec<(usize, Refusal)>,
+    /// Annotations of the audit event.
+    annotations: Vec<(String, String)>,
     /// What is wrong with annotations; refused whatever the binding says.
     annotation_errors: Vec<String>,
+}
+
+fn shortened(mut text: String) -> String {
+    let mut end = text.len().min(MAX_ANNOTATION);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
 }
 
 fn run(policy: &Value, scope: &Scope, params: &Value, ignores: bool) -> Outcome {
@@ -109,15 +157,15 @@ fn run(policy: &Value, scope: &Scope, params: &Value, ignores: bool) -> Outcome 
         Ok(true) => {}
         Ok(false) => return Outcome::default(),
         Err(_) if ignores => return Outcome::default(),
-        Err(why) => return Outcome { refusals: vec![Refusal::of(why)], ..Outcome::default() },
+        Err(why) => return Outcome { refusals: vec![(0, Refusal::of(why))], ..Outcome::default() },
     }
     let mut out = Outcome::default();
-    for validation in spec.get("validations").items() {
+    for (index, validation) in spec.get("validations").items().iter().enumerate() {
         let text = |key: &str| validation.get(key).str_or_empty();
         match scope.holds(text("expression"), params, &variables) {
             Ok(true) => {}
             Err(_) if ignores => {}
-            Err(why) => out.refusals.push(Refusal::of(why)),
+            Err(why) => out.refusals.push((index, Refusal::of(why))),
             Ok(false) => {
                 let own = Some(text("messageExpression")).filter(|e| !e.is_empty());
                 let message = own.and_then(|e| scope.text(e, params, &variables));
@@ -126,13 +174,18 @@ fn run(policy: &Value, scope: &Scope, params: &Value, ignores: bool) -> Outcome 
                     message => message.to_owned(),
                 });
                 let reason = validation.get("reason").as_str().unwrap_or("Invalid").to_owned();
-                out.refusals.push(Refusal { message, reason });
+                out.refusals.push((index, Refusal { message, reason }));
             }
         }
     }
-    for annotation in spec.get("auditAnnotations").items().iter().filter(|_| !ignores) {
-        let checked = scope.annotation(annotation.get("valueExpression").str_or_empty(), params, &variables);
-        out.annotation_errors.extend(checked.err());
+    for annotation in spec.get("auditAnnotations").items() {
+        let text = |key: &str| annotation.get(key).str_or_empty();
+        match scope.annotation(text("valueExpression"), params, &variables) {
+            Ok(None) => {}
+            Ok(Some(value)) => out.annotations.push((text("key").to_owned(), shortened(value))),
+            Err(_) if ignores => {}
+            Err(why) => out.annotation_errors.push(why),
+        }
     }
     out
 }

@@ -87,8 +87,9 @@ impl<'a> Admission<'a> {
     /// # Errors
     /// What a plugin says.
     pub async fn validate(&self, operation: Operation, object: &Value, old: &Value) -> Result<(), ApiError> {
-        let target = if object.is_null() { old } else { object };
-        let attributes = self.attributes(operation, self.name(target), old);
+        // a delete of many names none of them
+        let name = if operation == Operation::Delete { &self.scope.info.name } else { self.name(object) };
+        let attributes = self.attributes(operation, name, old);
         self.scope.state.admission.validate(&attributes, object).await
     }
 
@@ -136,7 +137,7 @@ impl Guard for Admission<'_> {
 
 impl Admission<'_> {
     async fn admit_delete(&self, nothing: &mut Value, old: &Value) -> Result<(), ApiError> {
-        let attributes = self.attributes(Operation::Delete, self.name(old), old);
+        let attributes = self.attributes(Operation::Delete, &self.scope.info.name, old);
         self.scope.state.admission.admit(&attributes, nothing).await
     }
 }

@@ -91,6 +91,14 @@ impl Event {
         self.fields.insert("annotations".to_owned(), annotations);
     }
 
+    /// Notes what else is known of it.
+    pub fn annotate(&mut self, more: impl IntoIterator<Item = (String, String)>) {
+        let annotations = self.fields.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.extend(more.into_iter().map(|(key, value)| (key, Json::from(value))));
+        }
+    }
+
     /// Reads the request's body into the event if the level wants it, and hands the body back.
     pub async fn read_request(&mut self, body: Body) -> Body {
         if self.verdict.level < Level::Request {
