@@ -110,13 +110,16 @@ pub trait Objects: Send + Sync + std::fmt::Debug {
     async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError>;
 }
 
+/// Objects of a kind, with the revision of the cache that they are of.
+type Decoded = (u64, Arc<Vec<Value>>);
+
 /// Objects out of the registry; writes go through the loopback once it is there.
 #[derive(Debug)]
 pub struct RegistryObjects {
     registry: Arc<Registry>,
     loopback: OnceLock<Loopback>,
     /// What `shared` gave last, with the revision of the cache.
-    shared: Mutex<HashMap<Kind, (u64, Arc<Vec<Value>>)>>,
+    shared: Mutex<HashMap<Kind, Decoded>>,
 }
 
 impl RegistryObjects {

@@ -80,7 +80,8 @@ mod tests {
     fn hooks_are_called_again_after_later_changes_only() {
         // (hook, changed, wants again), whether `between` rounds the object changed, hooks of the second round
         type Call = (&'static str, bool, bool);
-        let cases: [(&[Call], bool, Option<&[&str]>); 5] = [
+        type Case<'c> = (&'c [Call], bool, Option<&'c [&'c str]>);
+        let cases: [Case<'_>; 5] = [
             (&[("a", false, true), ("b", false, true)], false, None),
             (&[("a", true, true)], false, Some(&[])),
             (&[("a", false, true), ("b", true, true)], false, Some(&["a"])),
