@@ -9,6 +9,7 @@ use crate::schema::{Field, FieldMeta, Form, Ref, Shape, Type, TypeExtra, TypeRef
 
 /// The type of a custom resource's objects.
 pub fn to_type(schema: &Structural, group: &str, version: &str, kind: &str) -> TypeRef {
+    let schema = &with_inherited(schema.clone(), false);
     let mut fields = members(schema);
     for name in ["apiVersion", "kind"] {
         fields.retain(|f| *f.json_name != *name);
@@ -19,6 +20,23 @@ pub fn to_type(schema: &Structural, group: &str, version: &str, kind: &str) -> T
         fields.push(field("metadata", Shape::Struct(Ref::Static(metadata)), FieldMeta::default()));
     }
     structure(fields, schema, [kind, group, version, kind])
+}
+
+/// For merging, unknown fields are kept also in what is below a part that keeps them.
+/// upstream: kube-openapi/pkg/schemaconv/openapi.go
+fn with_inherited(mut schema: Structural, above: bool) -> Structural {
+    schema.preserve_unknown |= above;
+    let here = schema.preserve_unknown;
+    for property in schema.properties.values_mut() {
+        *property = with_inherited(std::mem::take(property), here);
+    }
+    if let Some(items) = &mut schema.items {
+        **items = with_inherited(std::mem::take(items), here);
+    }
+    if let Additional::Schema(values) = &mut schema.additional {
+        **values = with_inherited(std::mem::take(values), here);
+    }
+    schema
 }
 
 fn field(name: &str, shape: Shape, meta: FieldMeta) -> Field {

@@ -196,6 +196,9 @@ fn reference(object: &Value) -> ObjectRef {
 }
 
 async fn get(state: &AppState, plural: &str, namespace: &str, name: &str) -> Result<Value, ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::bad_request("Name parameter required."));
+    }
     match state.registry.store("", plural) {
         Some(store) => store.get(namespace, name).await,
         None => Err(ApiError::not_found("", plural, name)),

@@ -2,6 +2,7 @@
 //!
 //! upstream: pkg/registry/core/pod/storage/eviction.go
 
+use apimachinery::field::{Errors, Path};
 use apimachinery::patch::apply;
 use apimachinery::schema;
 use apimachinery::selector::label::Selector;
@@ -139,9 +140,21 @@ fn claim(cx: &RequestContext, old: &Value, budget: &mut Value) {
 }
 
 fn options(eviction: &Value, cx: &RequestContext) -> Result<DeleteOptions, ApiError> {
+    const DANGEROUS: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
     let given = eviction.get("deleteOptions");
     let given = if given.is_null() { Value::map() } else { given.clone() };
-    let mut options = options::delete(given)?;
+    if given.get(DANGEROUS).as_bool() == Some(true) {
+        let mut errs = Errors::new();
+        let path = Path::root("deleteOptions").child(DANGEROUS);
+        errs.invalid(path, true, "can not be set for pod eviction, try after removing the option");
+        return Err(ApiError::invalid("policy", "Eviction", &cx.name, &errs));
+    }
+    let dry_run: Vec<&str> = given.get("dryRun").items().iter().map(Value::str_or_empty).collect();
+    if cx.dry_run && !dry_run.is_empty() && dry_run != ["All"] {
+        let text = format!("Non-matching dry-run options in request and content: [All] and [{}]", dry_run.join(" "));
+        return Err(ApiError::new(500, apimachinery::status::Reason::default(), text));
+    }
+    let mut options = options::delete_unchecked(given);
     options.dry_run |= cx.dry_run;
     Ok(options)
 }

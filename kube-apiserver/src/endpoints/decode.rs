@@ -67,6 +67,10 @@ pub fn object(
             decoded.api_version, expected.api_version
         )));
     }
+    if expected.custom.is_some() {
+        value.set("apiVersion", expected.api_version);
+        crate::extensions::custom::check_type(&value, expected.api_version, expected.kind)?;
+    }
     value.set("apiVersion", expected.api_version);
     value.set("kind", expected.kind);
     Ok(value)
@@ -126,6 +130,10 @@ struct Body {
 fn from_json(text: &[u8], original: &[u8], expected: Expected<'_>, strict: bool) -> Result<Body, ApiError> {
     let (api_version, kind) =
         json::type_meta(text).map_err(|e| unrecognized(expected.kind, &format!("{NO_TYPE}{e}"), original))?;
+    if kind.is_empty() && expected.custom.is_some() {
+        let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(text));
+        return Err(unrecognized(expected.kind, &why, original));
+    }
     let (api_version, kind) = filled(api_version, kind, expected);
     if let Some(custom) = expected.custom {
         let (value, strict_errors) = crate::extensions::custom::decode(text, custom)

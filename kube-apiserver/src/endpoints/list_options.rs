@@ -31,12 +31,13 @@ pub struct Listing {
 /// # Errors
 /// 400 for what cannot be read, 422 for what is not allowed.
 pub fn parse(query: &Query, resource: &Resource, group: &str, version: &str, name: &str) -> Result<Listing, ApiError> {
+    // numbers are read with the query, selectors only after that
+    let timeout_seconds = query.opt_int("timeoutSeconds")?;
+    let limit = query.opt_int("limit")?.unwrap_or(0);
     let label = label::parse(query.get("labelSelector").unwrap_or_default())
         .map_err(|e| ApiError::bad_request(e.to_string()))?;
     let field = field::parse(query.get("fieldSelector").unwrap_or_default())
         .map_err(|e| ApiError::bad_request(e.to_string()))?;
-    let timeout_seconds = query.opt_int("timeoutSeconds")?;
-    let limit = query.opt_int("limit")?.unwrap_or(0);
     let mut listing = Listing {
         list: ListOptions {
             selection: Selection { label, field },

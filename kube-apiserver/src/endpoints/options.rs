@@ -126,6 +126,12 @@ pub fn delete_from_query(query: &Query) -> Result<Value, ApiError> {
     if !dry_run.is_empty() {
         raw.set("dryRun", dry_run);
     }
+    for name in ["uid", "resourceVersion"] {
+        let text = query.text(name);
+        if !text.is_empty() {
+            raw.field_mut("preconditions").set(name, text);
+        }
+    }
     Ok(raw)
 }
 
@@ -152,17 +158,22 @@ pub fn delete(mut raw: Value) -> Result<DeleteOptions, ApiError> {
     let dry_run: Vec<&str> = raw.get("dryRun").items().iter().map(Value::str_or_empty).collect();
     object_meta::validate_dry_run(&dry_run, &mut errs);
     refuse("DeleteOptions", &errs)?;
+    Ok(delete_unchecked(raw))
+}
+
+/// Reads DeleteOptions that nobody checks: those within an eviction.
+pub fn delete_unchecked(raw: Value) -> DeleteOptions {
     let preconditions = raw.get("preconditions");
-    Ok(DeleteOptions {
+    DeleteOptions {
         grace_period_seconds: raw.get("gracePeriodSeconds").as_i64(),
         uid: preconditions.get("uid").as_str().map(str::to_owned),
         resource_version: preconditions.get("resourceVersion").as_str().map(str::to_owned),
-        orphan_dependents,
-        propagation_policy: policy,
-        dry_run: !dry_run.is_empty(),
+        orphan_dependents: raw.get("orphanDependents").as_bool(),
+        propagation_policy: raw.get("propagationPolicy").as_str().map(str::to_owned),
+        dry_run: !raw.get("dryRun").items().is_empty(),
         ignore_store_read_error: false,
         raw,
-    })
+    }
 }
 
 /// 422 for an options object.

@@ -78,7 +78,10 @@ pub fn of_list(scope: &Scope, list: &List, version: &str, output: &Output) -> Re
     if let Some(remaining) = list.remaining {
         meta.set("remainingItemCount", remaining);
     }
-    table.set("rows", Value::List(rows));
+    // upstream's table of kinds without columns of their own appends to rows that it never makes
+    let columns = scope.store.resource.info.map_or(&[][..], |info| info.columns);
+    let none = rows.is_empty() && matches!(columns, [_, created] if created.name == "Created At");
+    table.set("rows", if none { Value::Null } else { Value::List(rows) });
     render(&table, version, output)
 }
 

@@ -2,13 +2,15 @@
 //!
 //! upstream: apiextensions-apiserver/pkg/apiserver/customresource_handler.go, pkg/registry/customresource
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use apimachinery::codec::json;
 use apimachinery::field::{BadValue, Error, Errors, Path};
 use apimachinery::jsonpath::{self, JsonPath};
+use apimachinery::names;
 use apimachinery::resources;
+use apimachinery::status::ApiError;
 use apimachinery::structural::{self, Structural};
 use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
@@ -112,7 +114,6 @@ impl Custom {
     pub fn show(&self, api_version: &str, object: &mut Value) {
         if let Some(schema) = self.schema(api_version) {
             structural::prune(object, schema, true);
-            default(object, schema);
         }
     }
 
@@ -154,11 +155,35 @@ pub fn decode(text: &[u8], schema: &Structural) -> Result<(Value, Vec<String>), 
         return Err("json: cannot unmarshal into an object".to_owned());
     }
     let mut strict = decoded.strict_errors;
-    let unknown = structural::coerce(&mut value, schema, true, false).map_err(|e| e.to_string())?;
+    let unknown = structural::coerce(&mut value, schema, true, false).map_err(|e| {
+        // that of the object itself is told without its place
+        if e.field.to_string() == "metadata" { e.detail } else { e.to_string() }
+    })?;
     strict.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
     let pruned = structural::prune(&mut value, schema, true);
     strict.extend(pruned.into_iter().map(|path| format!("unknown field \"{path}\"")));
     Ok((value, strict))
+}
+
+/// An object may not say that it is of another type.
+/// upstream: customresource/validator.go: ValidateTypeMeta
+///
+/// # Errors
+/// 422 in the name of the type that it says it is of.
+pub fn check_type(object: &Value, api_version: &str, kind: &str) -> Result<(), ApiError> {
+    let says = |field: &str| object.get(field).str_or_empty();
+    let mut errs = Errors::new();
+    for (field, wanted) in [("kind", kind), ("apiVersion", api_version)] {
+        if says(field) != wanted {
+            errs.invalid(Path::root(field), says(field), format!("must be {wanted}"));
+        }
+    }
+    if errs.is_empty() {
+        return Ok(());
+    }
+    let group = says("apiVersion").split_once('/').map_or("", |(group, _)| group);
+    let name = object.path(&["metadata", "name"]).str_or_empty();
+    Err(ApiError::invalid(group, says("kind"), name, &errs))
 }
 
 /// Fills in what the schema defaults.
@@ -180,11 +205,20 @@ impl Strategy for CustomResources {
         false
     }
 
+    fn warnings_create(&self, _cx: &RequestContext, obj: Cursor<'_>) -> Vec<String> {
+        finalizer_warnings(obj, Cursor::default())
+    }
+
+    fn warnings_update(&self, _cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
+        finalizer_warnings(obj, old)
+    }
+
     fn validate_create(&self, cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
         if let Some(schema) = schema(cx) {
             errs.extend(structural::validate(obj.value(), schema).iter().cloned());
             errs.extend(extra_checks(obj.value(), schema));
             check_rules(cx, obj.value(), None, errs);
+            check_scale(cx, obj.value(), errs);
         }
     }
 
@@ -193,12 +227,35 @@ impl Strategy for CustomResources {
             errs.extend(structural::validate_update(obj.value(), old.value(), schema).iter().cloned());
             errs.extend(extra_checks(obj.value(), schema));
             check_rules(cx, obj.value(), Some(old.value()), errs);
+            check_scale(cx, obj.value(), errs);
         }
     }
 
     fn validate_status_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         self.validate_update(cx, obj, old, errs);
     }
+}
+
+/// Finalizers that are new and have no domain.
+/// upstream: customresource/strategy.go: generateWarningsFromObj
+fn finalizer_warnings(obj: Cursor<'_>, old: Cursor<'_>) -> Vec<String> {
+    let of = |object: Cursor<'_>| -> BTreeSet<String> {
+        object.fields(&["metadata", "finalizers"]).list().map(|f| f.str().to_owned()).collect()
+    };
+    let (now, before) = (of(obj), of(old));
+    let mut warnings = Vec::new();
+    for name in now.difference(&before) {
+        let mut texts = names::qualified_name(name);
+        if !name.contains('/') && !matches!(name.as_str(), "kubernetes" | "orphan" | "foregroundDeletion") {
+            let with_path = if name.contains('.') { " including a path (/)" } else { "" };
+            texts.push(format!(
+                "prefer a domain-qualified finalizer name{with_path} to avoid accidental conflicts with other finalizer writers"
+            ));
+        }
+        let shown = apimachinery::quote::quote(name);
+        warnings.extend(texts.into_iter().map(|text| format!("metadata.finalizers: {shown}: {text}")));
+    }
+    warnings
 }
 
 fn schema(cx: &RequestContext) -> Option<&Structural> {
@@ -217,6 +274,71 @@ fn check_rules(cx: &RequestContext, value: &Value, old: Option<&Value>, errs: &m
     let checked = rules.check(value, old);
     checked.warnings.into_iter().for_each(|warning| cx.warnings.add(warning));
     errs.extend(checked.errors);
+}
+
+/// What the scale of an object shows must be there in the right form, or not at all.
+/// upstream: customresource/validator.go: ValidateScaleSpec, ValidateScaleStatus
+fn check_scale(cx: &RequestContext, object: &Value, errs: &mut Errors) {
+    let custom = cx.resource.custom.as_ref();
+    let Some(places) = custom.and_then(|custom| custom.scale(&cx.resource.hub.api_version)) else { return };
+    let numbers: &[&Vec<String>] = match cx.subresource.as_str() {
+        "status" => &[&places.status],
+        _ => &[&places.spec, &places.status],
+    };
+    for keys in numbers {
+        let path = Path::root(&format!(".{}", keys.join(".")));
+        match nested(object, keys) {
+            Err(why) => errs.invalid(path, 0, why),
+            Ok(None) => {}
+            Ok(Some(Value::Int(number))) if *number < 0 => {
+                errs.invalid(path, *number, "should be a non-negative integer");
+            }
+            Ok(Some(Value::Int(number))) if *number > i64::from(i32::MAX) => {
+                errs.invalid(path, *number, format!("should be less than or equal to {}", i32::MAX));
+            }
+            Ok(Some(Value::Int(_))) => {}
+            Ok(Some(other)) => errs.invalid(path, 0, not_of_type(keys, other, "int64")),
+        }
+    }
+    if places.selector.is_empty() {
+        return;
+    }
+    let path = Path::root(&format!(".{}", places.selector.join(".")));
+    match nested(object, &places.selector) {
+        Err(why) => errs.invalid(path, "", why),
+        Ok(None | Some(Value::Str(_))) => {}
+        Ok(Some(other)) => errs.invalid(path, "", not_of_type(&places.selector, other, "string")),
+    }
+}
+
+/// What is at a path; an error if there is something else than an object on the way.
+fn nested<'a>(object: &'a Value, keys: &[String]) -> Result<Option<&'a Value>, String> {
+    let mut here = object;
+    for (depth, key) in keys.iter().enumerate() {
+        match here {
+            Value::Null => return Ok(None),
+            Value::Map(map) => match map.get(key) {
+                Some(value) => here = value,
+                None => return Ok(None),
+            },
+            other => return Err(not_of_type(&keys[..depth + 1], other, "map[string]interface{}")),
+        }
+    }
+    Ok(Some(here))
+}
+
+fn not_of_type(keys: &[String], value: &Value, wanted: &str) -> String {
+    let is = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int64",
+        Value::Float(_) => "float64",
+        Value::List(_) => "[]interface {}",
+        Value::Map(_) => "map[string]interface {}",
+        _ => "string",
+    };
+    let shown = apimachinery::quote::go_value(value);
+    format!(".{} accessor error: {shown} is of the type {is}, expected {wanted}", keys.join("."))
 }
 
 fn extra_checks(value: &Value, schema: &Structural) -> Vec<Error> {
@@ -350,5 +472,60 @@ fn column(column: &Value) -> CustomColumn {
         },
         priority: i32::try_from(column.get("priority").as_i64().unwrap_or(0)).unwrap_or(0),
         path: parse_path(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apimachinery::value;
+
+    #[test]
+    fn replicas_are_looked_for_as_upstream_does() {
+        let keys = |path: &str| path.split('.').map(str::to_owned).collect::<Vec<_>>();
+        let object = value!({"spec": {"replicas": 3, "text": "x", "list": [], "none": null}});
+        for (path, expected) in [
+            ("spec.replicas", Ok(Some("3"))),
+            ("spec.absent", Ok(None)),
+            ("absent.replicas", Ok(None)),
+            ("spec.none.replicas", Ok(None)),
+            (
+                "spec.text.replicas",
+                Err(".spec.text.replicas accessor error: x is of the type string, expected map[string]interface{}"),
+            ),
+        ] {
+            let found = nested(&object, &keys(path));
+            let found = found.as_ref().map(|v| v.map(|v| v.as_i64().unwrap_or_default().to_string()));
+            let found = found.as_ref().map(Option::as_deref).map_err(|e| e.as_str());
+            assert_eq!(found, expected, "{path}");
+        }
+        let shown = not_of_type(&keys("spec.list"), object.path(&["spec", "list"]), "int64");
+        assert_eq!(shown, ".spec.list accessor error: [] is of the type []interface {}, expected int64");
+    }
+
+    #[test]
+    fn another_type_is_refused_in_its_own_name() {
+        let object = value!({"apiVersion": "x/v1", "kind": "Other", "metadata": {"name": "n"}});
+        let error = check_type(&object, "x/v1", "Widget").expect_err("another kind");
+        assert_eq!(error.message(), "Other.x \"n\" is invalid: kind: Invalid value: \"Other\": must be Widget");
+        assert!(check_type(&object, "x/v1", "Other").is_ok());
+    }
+
+    #[test]
+    fn new_finalizers_without_a_domain() {
+        let (now, before) = (
+            value!({"metadata": {"finalizers": ["bad", "a.example.com", "a/b", "orphan", "old"]}}),
+            value!({"metadata": {"finalizers": ["old"]}}),
+        );
+        let text = |name: &str, path: &str| {
+            format!(
+                "metadata.finalizers: \"{name}\": prefer a domain-qualified finalizer name{path} to avoid accidental \
+                 conflicts with other finalizer writers"
+            )
+        };
+        assert_eq!(
+            finalizer_warnings(Cursor::root(&now), Cursor::root(&before)),
+            [text("a.example.com", " including a path (/)"), text("bad", "")]
+        );
     }
 }

@@ -166,15 +166,10 @@ fn split(path: &str) -> Vec<&str> {
 
 /// The name a field selector pins with `metadata.name=NAME`, if that is a valid path segment.
 fn exact_name(selector: &str) -> Option<String> {
-    selector.split(',').find_map(|requirement| {
-        if requirement.contains("!=") {
-            return None;
-        }
-        let (field, value) = requirement.split_once('=')?;
-        let value = value.strip_prefix('=').unwrap_or(value);
-        let valid = !matches!(value, "" | "." | "..") && !value.contains(['/', '%', '\\']);
-        (field == "metadata.name" && valid).then(|| value.to_owned())
-    })
+    let selector = apimachinery::selector::field::parse(selector).ok()?;
+    let name = selector.exact("metadata.name")?;
+    let valid = !matches!(name, "" | "." | "..") && !name.contains(['/', '%']);
+    valid.then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -202,6 +197,9 @@ mod tests {
             ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "true deletecollection apps/v1 ns=a deployments/ "),
             ("GET", "/api/v1/watch/namespaces/a/pods/b", "true watch /v1 ns=a pods/ b"),
             ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Dx", "true list /v1 ns= pods/ x"),
+            ("GET", "/api/v1/pods?fieldSelector=metadata.name%3D,metadata.name%3Dx", "true list /v1 ns= pods/ "),
+            ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Da%5C%2Cb,metadata.name%3Dx", "true list /v1 ns= pods/ a,b"),
+            ("GET", "/api/v1/pods?fieldSelector=metadata.name!%3Dx", "true list /v1 ns= pods/ "),
             ("GET", "/apis/apps/v1", "false get / ns= / "),
             ("GET", "/api/v1", "false get / ns= / "),
             ("POST", "/healthz", "false post / ns= / "),

@@ -10,7 +10,7 @@ use apimachinery::value::{Cursor, Value};
 use crate::registry::internal_json::immutable_struct;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
 use crate::registry::validation::{
-    given_one_of, immutable_text, legacy_ip, metadata_again, named, one_of, port, port_or_name, required_named, shown,
+    given_one_of, immutable_text, legacy_ip, metadata_again, metadata_update, named, one_of, port, port_or_name, required_named, shown,
 };
 
 /// The strategy of IngressClasses.
@@ -195,8 +195,8 @@ impl Strategy for IngressClasses {
     }
 
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         immutable_text(obj.field("spec").field("controller"), old.field("spec").field("controller"), errs);
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         ingress_class(obj.field("spec"), errs);
     }
 }
@@ -386,6 +386,7 @@ impl Strategy for IpAddresses {
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         metadata_again(cx, obj, names::ip, errs);
         self.validate_create(cx, obj, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         let (new, old) = (obj.field("spec").field("parentRef"), old.field("spec").field("parentRef"));
         immutable_struct(new, old, "io.k8s.api.networking.v1.ParentReference", errs);
     }

@@ -8,7 +8,7 @@ use apimachinery::value::Cursor;
 
 use crate::registry::internal_json::shown_plain_struct;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
-use crate::registry::validation::{metadata_again, named, one_of, required};
+use crate::registry::validation::{metadata_again, metadata_update, named, one_of, required};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -35,6 +35,7 @@ impl Strategy for Roles {
         let selectors = old.field("aggregationRule").field("clusterRoleSelectors");
         let had_invalid = selectors.list().any(|selector| label::has_invalid_values(selector.value()));
         role(cx, obj, SelectorRules { allow_invalid_values: had_invalid, ..SelectorRules::default() }, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
     }
 }
 
@@ -98,6 +99,7 @@ impl Strategy for Bindings {
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         metadata_again(cx, obj, names::path_segment_name, errs);
         binding(cx, obj, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         let role = obj.field("roleRef");
         if role.value() != old.field("roleRef").value() {
             let shown = shown_plain_struct(role, "io.k8s.api.rbac.v1.RoleRef");

@@ -211,6 +211,7 @@ impl Strategy for RuntimeClasses {
         let rule = names::dns1123_subdomain;
         apimachinery::object_meta::validate(obj.field("metadata"), cx.resource.namespaced, rule, errs);
         runtime_class(obj, errs);
+        apimachinery::object_meta::validate_update(obj.field("metadata"), old.field("metadata"), errs);
         immutable_text(obj.field("handler"), old.field("handler"), errs);
     }
 }

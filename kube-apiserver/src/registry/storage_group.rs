@@ -15,7 +15,7 @@ use crate::registry::internal_json::{immutable_spec, shown_selector, shown_struc
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{
-    given_one_of, immutable, immutable_text, metadata_again, named, none_or_one_of, not_negative, required, shown,
+    given_one_of, immutable, immutable_text, metadata_again, metadata_update, named, none_or_one_of, not_negative, required, shown,
 };
 
 /// The strategy of CSIDrivers.
@@ -46,6 +46,7 @@ impl Strategy for StorageClasses {
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         metadata_again(cx, obj, names::dns1123_subdomain, errs);
         self.validate_create(cx, obj, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         immutable(obj.field("parameters"), old.field("parameters"), errs);
         immutable_text(obj.field("provisioner"), old.field("provisioner"), errs);
         immutable(obj.field("reclaimPolicy"), old.field("reclaimPolicy"), errs);
@@ -281,6 +282,7 @@ impl Strategy for StorageCapacities {
         let had_invalid = label::has_invalid_values(old.field("nodeTopology").value());
         let rules = SelectorRules { allow_invalid_values: had_invalid, ..SelectorRules::default() };
         storage_capacity(obj, rules, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         if topology.value() != old.field("nodeTopology").value() {
             errs.invalid(topology, shown_selector(topology), IMMUTABLE);
         }
@@ -358,12 +360,12 @@ impl Strategy for VolumeAttributesClasses {
     }
 
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
-        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         for field in ["driverName", "parameters"] {
             if obj.field(field).value() != old.field(field).value() {
                 errs.forbidden(obj.field(field), format!("updates to {field} are forbidden."));
             }
         }
+        metadata_again(cx, obj, names::dns1123_subdomain, errs);
         attributes_class(obj, errs);
     }
 }

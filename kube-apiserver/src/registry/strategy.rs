@@ -117,6 +117,8 @@ pub enum DefaultPropagation {
     Background,
     /// Dependents stay.
     Orphan,
+    /// The kind has no dependents: what the client asks for does not matter.
+    Unsupported,
 }
 
 /// What a resource does differently.

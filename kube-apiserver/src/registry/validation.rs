@@ -26,6 +26,34 @@ pub fn metadata_again(cx: &RequestContext, obj: Cursor<'_>, rule: names::Rule, e
     metadata(obj.field("metadata"), cx.resource.namespaced, rule, errs);
 }
 
+/// The metadata of a template: labels and annotations, and nothing else.
+/// upstream: pkg/apis/core/validation/validation.go: ValidateTemplateObjectMeta
+pub fn template_metadata(meta: Cursor<'_>, errs: &mut Errors) {
+    // with the paths that upstream makes of the names of the Go fields
+    const REFUSED: [(&str, &str); 12] = [
+        ("name", "name"),
+        ("generateName", "generateName"),
+        ("namespace", "namespace"),
+        ("selfLink", "selfLink"),
+        ("uid", "uID"),
+        ("resourceVersion", "resourceVersion"),
+        ("generation", "generation"),
+        ("creationTimestamp", "creationTimestamp"),
+        ("deletionTimestamp", "deletionTimestamp"),
+        ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+        ("ownerReferences", "ownerReferences"),
+        ("finalizers", "finalizers"),
+    ];
+    apimachinery::object_meta::validate_annotations(meta.field("annotations"), errs);
+    apimachinery::selector::label::validate_labels(meta.field("labels"), errs);
+    for (name, shown) in REFUSED {
+        let place = meta.field(name);
+        if place.exists() && (place.value().as_i64().is_some() || !place.is_empty()) {
+            errs.forbidden(meta.path().child(shown), "cannot be set");
+        }
+    }
+}
+
 /// Kinds of Kubernetes itself take well-known finalizers and qualified ones only.
 /// upstream: pkg/apis/core/validation/validation.go: validateKubeFinalizerName
 pub fn finalizer_names(meta: Cursor<'_>, errs: &mut Errors) {
@@ -162,5 +190,30 @@ pub fn none_or_named(place: Cursor<'_>, rule: fn(&str) -> Vec<String>, errs: &mu
 pub fn legacy_cidr(place: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
     if !holds(old, place.str()) {
         errs.invalid_each(place, place.str(), names::cidr_sloppy(place.str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apimachinery::value;
+
+    #[test]
+    fn metadata_of_templates() {
+        let meta = value!({
+            "labels": {"a": "b"},
+            "uid": "u",
+            "generation": 0,
+            "deletionGracePeriodSeconds": 0,
+            "finalizers": [],
+            "ownerReferences": [{"name": "x"}],
+        });
+        let mut errs = Errors::new();
+        template_metadata(Cursor::root(&meta), &mut errs);
+        let fields: Vec<String> = errs.iter().map(ToString::to_string).collect();
+        for expected in ["uID", "deletionGracePeriodSeconds", "ownerReferences"] {
+            assert!(fields.contains(&format!("{expected}: Forbidden: cannot be set")), "{fields:?}");
+        }
+        assert!(!fields.iter().any(|f| f.starts_with("finalizers") || f.starts_with("labels")), "{fields:?}");
     }
 }

@@ -63,7 +63,7 @@ pub fn complete(service: &mut Value, old: &Value, configured: &[Family]) -> Resu
     }
     let headless = text(service, "clusterIP") == "None";
     let selectorless = service.path(&["spec", "selector"]).entries().next().is_none();
-    if text(service, "ipFamilyPolicy").is_empty() {
+    if service.path(&["spec", "ipFamilyPolicy"]).is_null() {
         let kept = text(old, "ipFamilyPolicy").to_owned();
         let policy = match kept.as_str() {
             "" if headless && selectorless => REQUIRE,

@@ -135,6 +135,12 @@ pub fn apply(write: &Write<'_>, live: &Value, config: &Value, manager: &str, for
         .map_err(|e| plain(format!("failed to decode managed fields: {e}")))?;
     let live_tree = write.tree(live);
     if managers.is_empty() {
+        walk::validate(&live_tree, write.node(), true).map_err(|e| {
+            plain(format!(
+                "failed to create manager for existing fields: failed to convert new object ({}) to smd typed: {e}",
+                write.describe(&live_tree)
+            ))
+        })?;
         let nothing = write.tree(&Value::Null);
         write.track_update(&nothing, &live_tree, &mut managers, BEFORE_FIRST_APPLY);
     }
@@ -184,11 +190,26 @@ impl<'a> Write<'a> {
     }
 
     fn normal(&self, tree: &Value, config: &Value) -> Result<Value, ApiError> {
+        if self.ty.extra.unstructured {
+            // only the metadata has a form; whether the rest fits the schema is for the validation to say
+            let bare: Value = [("metadata", tree.get("metadata").clone())].into();
+            let mut object = tree.clone();
+            object.set("metadata", self.decoded(&bare, config)?.get("metadata").clone());
+            return Ok(object);
+        }
+        self.decoded(tree, config)
+    }
+
+    fn decoded(&self, tree: &Value, config: &Value) -> Result<Value, ApiError> {
         let mut text = Vec::new();
         json::encode_untyped(tree, &mut text);
         let decoded = json::decode(&text, self.ty, &DecodeOptions::default());
         decoded.map(|d| d.value).map_err(|e| {
-            plain(format!("failed to convert new object ({}) to proper version: {e}", self.describe(config)))
+            plain(format!(
+                "failed to convert new object ({}) to proper version: unable to convert unstructured object to {}: {e}",
+                self.describe(config),
+                gvk_text(self.api_version, self.kind)
+            ))
         })
     }
 

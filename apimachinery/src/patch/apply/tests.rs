@@ -313,3 +313,18 @@ fn merging_without_owners() {
         }
     }
 }
+
+#[test]
+fn what_does_not_fit_is_told_with_its_kind() {
+    let write = write("v1", "LimitRange");
+    let config = value!({
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "x"},
+        "spec": {"limits": [{"type": "Pod", "max": {"cpu": "x"}}]},
+    });
+    let error = apply(&write, &Value::Null, &config, "m", false).unwrap_err();
+    let start = "failed to convert new object (/x; /v1, Kind=LimitRange) to proper version: \
+                 unable to convert unstructured object to /v1, Kind=LimitRange: quantities must match";
+    assert!(error.message().starts_with(start), "{}", error.message());
+}

@@ -54,9 +54,6 @@ pub async fn create(scope: Scope, http: Request<Body>) -> Result<Response<Body>,
     object = managed_fields::update(&scope, &cx, &Value::Null, object);
     admission.admit(Operation::Create, &mut object, &Value::Null).await?;
     metadata::dedup_owners(&mut object, &scope.warnings, true);
-    if !object.path(&["metadata", "resourceVersion"]).str_or_empty().is_empty() {
-        return Err(ApiError::new(500, "".into(), "resourceVersion should not be set on objects to be created"));
-    }
     let stored = scope.store.create(&scope.state, &cx, object, &admission).await?;
     respond::object(&scope, StatusCode::CREATED, stored, &output)
 }

@@ -150,6 +150,12 @@ impl Pieces for JsonPieces {
     fn append(&mut self, out: &mut Vec<u8>) -> Result<bool, ApiError> {
         if let Some(head) = self.head.take() {
             out.extend_from_slice(&head);
+            if self.entries.len() == 0 && matches!(self.view.part, Part::Metadata(_)) {
+                // upstream appends to a list that it never makes
+                out.truncate(out.len() - 1);
+                out.extend_from_slice(b"null}\n");
+                return Ok(false);
+            }
         }
         let Some(entry) = self.entries.next() else {
             transcode::list_end(out);

@@ -120,6 +120,8 @@ impl Patch<'_> {
             if self.strict() {
                 self.report(strict_errors, shown)?;
             }
+            let kind = &self.scope.store.resource.kind;
+            crate::extensions::custom::check_type(&value, &self.scope.served.api_version, kind)?;
             return Ok(value);
         }
         self.check_type(&patched).map_err(|why| does_not_fit(shown(), &why))?;

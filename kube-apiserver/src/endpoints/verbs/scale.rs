@@ -173,6 +173,12 @@ impl Updater for Scaling<'_> {
             let has = meta.get("uid").str_or_empty();
             if has != uid {
                 let message = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {has}");
+                // what a PUT names is a precondition of the storage, what a patch makes is not
+                if !self.places.custom && self.scope.info.verb == "patch" {
+                    let resource = &self.scope.store.resource;
+                    let plural = format!("{}/scale", resource.plural);
+                    return Err(ApiError::conflict(&resource.group, &plural, &self.cx.name, message));
+                }
                 let store = &self.scope.store;
                 let key = format!("{}{}", store.cache.prefix(), store.key(&self.cx.namespace, &self.cx.name));
                 return Err(self.scope.about().error(StorageError::Precondition { key, message }));

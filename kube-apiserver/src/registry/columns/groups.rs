@@ -5,7 +5,7 @@ use apimachinery::value::{Cursor, Value};
 use jiff::Timestamp;
 
 use super::core::load_balancer;
-use super::{Entry, NONE, UNSET, age, condition, join, name, number, or, selector, some_of, text};
+use super::{Entry, NONE, UNSET, age, condition, join, name, number, or, selector, some_of, text, unless_given};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", |o, now| admission_policy(o, "mutations", now)),
@@ -324,8 +324,8 @@ fn storage_class(object: Cursor<'_>, now: Timestamp) -> Vec<Value> {
     vec![
         name_or_default(object, &DEFAULT),
         text(object.field("provisioner").str()),
-        or(object.field("reclaimPolicy"), "Delete"),
-        or(object.field("volumeBindingMode"), "Immediate"),
+        unless_given(object.field("reclaimPolicy"), "Delete"),
+        unless_given(object.field("volumeBindingMode"), "Immediate"),
         Value::Bool(object.field("allowVolumeExpansion").bool()),
         age(object, now),
     ]

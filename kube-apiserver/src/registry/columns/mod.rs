@@ -79,6 +79,11 @@ fn or(cursor: Cursor<'_>, absent: &str) -> Value {
     text(cursor.opt_str().filter(|s| !s.is_empty()).unwrap_or(absent))
 }
 
+/// A text, or another if there is none, not even an empty one.
+fn unless_given(cursor: Cursor<'_>, absent: &str) -> Value {
+    text(if cursor.exists() { cursor.str() } else { absent })
+}
+
 /// `True` and `False`; `<unset>` for neither.
 fn truth(cursor: Cursor<'_>) -> Value {
     text(match cursor.opt_bool() {

@@ -8,7 +8,7 @@ use apimachinery::names;
 use apimachinery::value::{Cursor, Value};
 
 use crate::registry::internal_json::shown_struct;
-use crate::registry::strategy::{RequestContext, Strategy};
+use crate::registry::strategy::{DefaultPropagation, RequestContext, Strategy};
 use crate::registry::validation::{immutable, metadata, metadata_update, named, required};
 
 /// The version with the newer names.
@@ -29,6 +29,10 @@ const NAMES: &[(&str, &str)] = &[
 pub struct Events;
 
 impl Strategy for Events {
+    fn default_propagation(&self) -> DefaultPropagation {
+        DefaultPropagation::Unsupported
+    }
+
     fn allow_create_on_update(&self) -> bool {
         true
     }

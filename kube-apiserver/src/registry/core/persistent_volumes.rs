@@ -218,8 +218,12 @@ pub fn inline(spec: Cursor<'_>, errs: &mut Errors) {
         errs.forbidden(spec.field("nodeAffinity"), NOT_HERE);
     }
     sources(spec, "", errs);
-    for name in ["storageClassName", "volumeMode"].into_iter().filter(|name| !spec.field(name).is_empty()) {
-        errs.forbidden(spec.field(name), NOT_HERE);
+    if !spec.field("storageClassName").is_empty() {
+        errs.forbidden(spec.field("storageClassName"), NOT_HERE);
+    }
+    let mode = spec.field("volumeMode");
+    if mode.exists() && mode.str() != "Filesystem" {
+        errs.forbidden(mode, "may not specify volumeMode other than Filesystem in the context of inline volumes");
     }
 }
 

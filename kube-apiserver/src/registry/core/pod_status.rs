@@ -79,7 +79,7 @@ fn addresses(list: Cursor<'_>, old: Cursor<'_>, type_name: &str, errs: &mut Erro
         return;
     }
     if let Some(broken) = parsed.iter().position(Option::is_none) {
-        let why = format!("failed to check for dual stack with error:invalid IP[{broken}]: <nil> ({})", texts[broken]);
+        let why = format!("failed to check for dual stack with error:invalid IP[{broken}]: {}", texts[broken]);
         errs.internal(list, why);
     }
     let dual = parsed.iter().all(Option::is_some)

@@ -42,6 +42,8 @@ impl Strategy for Pods {
 
     fn prepare_status_update(&self, _cx: &RequestContext, obj: &mut Value, old: &Value) {
         obj.set("spec", old.get("spec").clone());
+        // behind a gate that is off
+        obj.remove_path(&["status", "nodeAllocatableResourceClaimStatuses"]);
         obj.remove_path(&["metadata", "deletionTimestamp"]);
         restore(obj, old, &["metadata", "deletionTimestamp"]);
         restore(obj, old, &["metadata", "ownerReferences"]);

@@ -166,10 +166,10 @@ fn type_rules(spec: Cursor<'_>, errs: &mut Errors) {
             errs.invalid(first, first.str(), format!("may not be set to 'None' for {service_type} services"));
         }
         "ExternalName" => {
-            for name in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                if !spec.field(name).is_empty() {
-                    errs.forbidden(spec.field(name), "may not be set for ExternalName services");
-                }
+            let policy = spec.field("ipFamilyPolicy");
+            let lists = ["clusterIPs", "ipFamilies"].map(|name| spec.field(name)).into_iter().filter(|l| !l.is_empty());
+            for place in lists.chain(policy.exists().then_some(policy)) {
+                errs.forbidden(place, "may not be set for ExternalName services");
             }
             let name = spec.field("externalName");
             match name.str().strip_suffix('.').unwrap_or(name.str()) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use apimachinery::field::Errors;
 use apimachinery::names;
 use apimachinery::object_meta;
-use apimachinery::selector::label::{validate_label_name, validate_labels};
+use apimachinery::selector::label::validate_label_name;
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
 use async_trait::async_trait;
@@ -18,7 +18,9 @@ use crate::registry::core::pod_spec::is_extended;
 use crate::registry::expressions::device_mistake;
 use crate::registry::internal_json::immutable_spec;
 use crate::registry::strategy::{Hooks, RequestContext, Strategy};
-use crate::registry::validation::{metadata_again, named, one_of, required_named, required_one_of};
+use crate::registry::validation::{
+    metadata_again, metadata_update, named, one_of, required_named, required_one_of, template_metadata,
+};
 use crate::state::AppState;
 
 const MOST_REQUESTS: usize = 32;
@@ -44,6 +46,7 @@ impl Strategy for Claims {
 
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         metadata_again(cx, obj, names::dns1123_subdomain, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         immutable_spec(obj, old, "io.k8s.api.resource.v1.ResourceClaimSpec", errs);
     }
 
@@ -91,15 +94,14 @@ impl Hooks for AdminAccess {
 impl Strategy for ClaimTemplates {
     fn validate_create(&self, _cx: &RequestContext, obj: Cursor<'_>, errs: &mut Errors) {
         let spec = obj.field("spec");
-        let meta = spec.field("metadata");
-        object_meta::validate_annotations(meta.field("annotations"), errs);
-        validate_labels(meta.field("labels"), errs);
+        template_metadata(spec.field("metadata"), errs);
         claim_spec(spec.field("spec"), errs);
     }
 
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         metadata_again(cx, obj, names::dns1123_subdomain, errs);
         self.validate_create(cx, obj, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         immutable_spec(obj, old, "io.k8s.api.resource.v1.ResourceClaimTemplateSpec", errs);
     }
 }
@@ -224,6 +226,7 @@ impl Strategy for DeviceClasses {
 
     fn validate_update(&self, cx: &RequestContext, obj: Cursor<'_>, old: Cursor<'_>, errs: &mut Errors) {
         metadata_again(cx, obj, names::dns1123_subdomain, errs);
+        metadata_update(obj.field("metadata"), old.field("metadata"), errs);
         class_spec(obj.field("spec"), old.field("spec"), errs);
     }
 }

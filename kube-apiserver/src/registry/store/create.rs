@@ -17,6 +17,17 @@ use crate::registry::strategy::RequestContext;
 use crate::state::AppState;
 use crate::storage::StorageError;
 
+/// What the validation of a kind says of the metadata of a changed object, beside what is checked for all kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recheck {
+    /// The change once more.
+    Change,
+    /// The metadata as that of a new object.
+    Object,
+    /// Nothing, or at a place of its own.
+    Nothing,
+}
+
 /// Attempts with a new random name each.
 const NAME_ATTEMPTS: usize = 8;
 /// Characters of generated names: no vowels, nothing that looks alike.
@@ -125,6 +136,26 @@ impl Store {
         Ok(())
     }
 
+    /// How the validation of the kind looks at the metadata of a changed object.
+    pub(super) fn recheck(&self, cx: &RequestContext) -> Recheck {
+        let main = cx.subresource.is_empty();
+        match (&*self.resource.group, &*self.resource.plural) {
+            _ if self.strategy.checks_metadata(cx) => Recheck::Nothing,
+            ("storage.k8s.io", "volumeattachments") => Recheck::Nothing,
+            // these look at the new metadata, then at the change of it, in their own place
+            ("rbac.authorization.k8s.io", _) if main => Recheck::Nothing,
+            ("storage.k8s.io", "storageclasses" | "csistoragecapacities") if main => Recheck::Nothing,
+            ("networking.k8s.io", "ipaddresses") | ("node.k8s.io", "runtimeclasses") => Recheck::Nothing,
+            ("resource.k8s.io", "resourceclaims" | "resourceclaimtemplates" | "deviceclasses") if main => {
+                Recheck::Nothing
+            }
+            ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io", _) if !main => Recheck::Nothing,
+            ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io" | "discovery.k8s.io", _)
+            | ("storage.k8s.io", "csinodes") => Recheck::Object,
+            _ => Recheck::Change,
+        }
+    }
+
     /// See [`finalizer_names`]; these groups do not ask for it.
     pub(super) fn check_finalizer_names(&self, meta: Cursor<'_>, errs: &mut Errors) {
         let exempt = matches!(
@@ -150,7 +181,18 @@ impl Store {
     }
 
     async fn insert(&self, cx: &RequestContext, object: Admitted<Value>) -> Result<Value, ApiError> {
-        let object = object.into_inner();
+        let mut object = object.into_inner();
+        if !cx.dry_run {
+            // a rehearsal does not come as far as storage, which is what looks at it, if it is a number
+            let revision = object.remove_path(&["metadata", "resourceVersion"]).unwrap_or_default();
+            if revision.str_or_empty().parse::<u64>().is_ok_and(|revision| revision != 0) {
+                return Err(ApiError::new(
+                    500,
+                    "".into(),
+                    "resourceVersion should not be set on objects to be created",
+                ));
+            }
+        }
         let name = object.path(&["metadata", "name"]).str_or_empty().to_owned();
         let key = self.key(&cx.namespace, &name);
         let written = if cx.dry_run {

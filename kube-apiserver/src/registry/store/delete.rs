@@ -277,6 +277,9 @@ impl Store {
 
     fn propagation(&self, has: &[&str], options: &DeleteOptions) -> (bool, bool) {
         let default = self.strategy.default_propagation();
+        if default == DefaultPropagation::Unsupported {
+            return (false, false);
+        }
         if let Some(orphan) = options.orphan_dependents {
             return (orphan, false);
         }

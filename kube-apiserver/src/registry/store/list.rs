@@ -87,8 +87,7 @@ impl Store {
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
         let token = match options.continue_token.as_str() {
             "" => None,
-            _ if single.is_some() => None,
-            text => Some(continue_from(text, options)?),
+            text => Some(continue_from(text, options)?).filter(|_| single.is_none()),
         };
         let source = self.source(about, &prefix, options, token.as_ref(), single.is_none()).await?;
         if let Some(name) = single {

@@ -8,7 +8,7 @@ use apimachinery::value::{Cursor, Value};
 use apimachinery::{names, object_meta};
 use async_trait::async_trait;
 
-use super::create::ensure_namespace;
+use super::create::{Recheck, ensure_namespace};
 use super::{Change, Guard, Preconditions, Stop, Store};
 use crate::registry::admit::Admitted;
 use crate::registry::strategy::RequestContext;
@@ -171,9 +171,16 @@ impl Store {
         object_meta::validate(meta, self.resource.namespaced, names::path_segment_name, &mut errs);
         object_meta::validate_update(meta, old_root.field("metadata"), &mut errs);
         // once for all kinds, and once more by the validation of the kind, as upstream reports it
-        if !self.strategy.checks_metadata(cx) {
-            object_meta::validate_update(meta, old_root.field("metadata"), &mut errs);
-            self.check_finalizer_names(meta, &mut errs);
+        match self.recheck(cx) {
+            Recheck::Change => {
+                object_meta::validate_update(meta, old_root.field("metadata"), &mut errs);
+                self.check_finalizer_names(meta, &mut errs);
+            }
+            Recheck::Object => {
+                object_meta::validate(meta, self.resource.namespaced, self.strategy.name_rule().rule(), &mut errs);
+                self.check_finalizer_names(meta, &mut errs);
+            }
+            Recheck::Nothing => {}
         }
         match cx.subresource.as_str() {
             "" => self.strategy.validate_update(cx, root, old_root, &mut errs),

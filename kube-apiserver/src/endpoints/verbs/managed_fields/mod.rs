@@ -9,6 +9,7 @@ use apimachinery::codec::{json, yaml};
 use apimachinery::patch::apply::{self, ScaleFields, Write};
 use apimachinery::schema::{self, Type, TypeRef};
 use apimachinery::status::ApiError;
+use apimachinery::structural;
 use apimachinery::value::Value;
 use bytes::Bytes;
 
@@ -94,7 +95,10 @@ pub fn apply(
         with_write(scope, cx, |write| apply::apply(write, &live, &config, &options.field_manager, options.force));
     let mut object = applied?;
     check_duplicates(scope, configuration, options)?;
-    scope.store.strategy.default(&mut object);
+    if let Some(schema) = scope.custom_schema() {
+        structural::prune(&mut object, schema, true);
+    }
+    scope.default(&mut object);
     scope.store.stored.to_hub(&mut object, &scope.served);
     Ok(object)
 }

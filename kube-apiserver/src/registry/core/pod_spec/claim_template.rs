@@ -2,12 +2,11 @@
 
 use apimachinery::field::Errors;
 use apimachinery::names;
-use apimachinery::object_meta::validate_annotations;
-use apimachinery::selector::label::{self, SelectorRules, validate_labels};
+use apimachinery::selector::label::{self, SelectorRules};
 use apimachinery::value::Cursor;
 
 use super::quantity_of;
-use crate::registry::validation::{NOT_POSITIVE, none_or_named, none_or_one_of};
+use crate::registry::validation::{NOT_POSITIVE, none_or_named, none_or_one_of, template_metadata};
 
 /// upstream: validateEphemeralVolumeSource
 pub(super) fn of_ephemeral(source: Cursor<'_>, errs: &mut Errors) {
@@ -15,14 +14,7 @@ pub(super) fn of_ephemeral(source: Cursor<'_>, errs: &mut Errors) {
     if !template.exists() {
         return errs.required(template, "");
     }
-    let meta = template.field("metadata");
-    validate_annotations(meta.field("annotations"), errs);
-    validate_labels(meta.field("labels"), errs);
-    for (key, place) in meta.map().filter(|(key, place)| !matches!(*key, "annotations" | "labels") && place.exists()) {
-        if !(key == "creationTimestamp" || place.is_empty()) {
-            errs.forbidden(place, "cannot be set");
-        }
-    }
+    template_metadata(template.field("metadata"), errs);
     claim_spec(template.field("spec"), ClaimRules::default(), errs);
 }
 
