@@ -36,7 +36,7 @@ fn ours(path: &str) -> Value {
     if path == "/openapi/v2" {
         let groups = resources::groups().iter();
         let served: Vec<(&str, &str)> = groups.flat_map(|g| g.default_versions.iter().map(|v| (g.name, *v))).collect();
-        return v2::document(&served);
+        return v2::document(&served, &[]);
     }
     let path = path.strip_prefix("/openapi/v3/").expect("a v3 document");
     let parts: Vec<&str> = path.split('/').collect();

@@ -1,22 +1,26 @@
 //! `/openapi/v3`, its documents, and `/openapi/v2`: made of the tables when somebody asks.
 //!
-//! Only hashes are kept; documents are made anew for each request, so they cost no memory.
-//! upstream: k8s.io/kube-openapi/pkg/{handler,handler3}
+//! Only hashes are kept; documents are made anew for each request, so they cost no memory. Custom resources are taken
+//! from their definitions as they are at that moment.
+//! upstream: k8s.io/kube-openapi/pkg/{handler,handler3}, apiextensions-apiserver/pkg/controller/{openapi,openapiv3}
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use apimachinery::codec::json;
-use apimachinery::openapi::{gnostic, gnostic_v3, v2, v3};
+use apimachinery::openapi::{CustomResource, custom_document, gnostic, gnostic_v3, v2, v3};
 use apimachinery::value::Value;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha512};
 
 use crate::body::Body;
 use crate::discovery::Enabled;
 use crate::endpoints::responses;
+use crate::extensions;
 use crate::filters::request_info::param;
+use crate::registry::Registry;
 
 /// Prefix of the v3 documents.
 const V3: &str = "/openapi/v3/";
@@ -27,15 +31,18 @@ const OTHERS: [&str; 4] = [".well-known/openid-configuration", "api", "apis", "o
 #[derive(Debug)]
 pub struct OpenApi {
     enabled: Enabled,
+    registry: Arc<Registry>,
     started: String,
     hashes: OnceLock<BTreeMap<String, String>>,
+    /// Hashes of custom documents by path, each with the versions of the definitions behind it.
+    custom_hashes: Mutex<BTreeMap<String, (Vec<String>, String)>>,
 }
 
 impl OpenApi {
-    /// Documents of these versions.
-    pub fn new(enabled: Enabled) -> Self {
+    /// Documents of these versions, and of the custom resources that the registry serves.
+    pub fn new(enabled: Enabled, registry: Arc<Registry>) -> Self {
         let started = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        Self { enabled, started, hashes: OnceLock::new() }
+        Self { enabled, registry, started, hashes: OnceLock::new(), custom_hashes: Mutex::default() }
     }
 
     /// Answers a path below `/openapi`, or `None` if there is nothing.
@@ -78,12 +85,40 @@ impl OpenApi {
             ["api", version] if self.enabled.has_version("", version) => Some(v3::document("", version)),
             ["apis", group] if self.enabled.groups().any(|g| g.name == *group) => Some(v3::group_document(group)),
             ["apis", group, version] if self.enabled.has_version(group, version) => Some(v3::document(group, version)),
+            ["apis", group, version] => {
+                let definitions = extensions::served_definitions(&self.registry);
+                let resources = extensions::published(&definitions);
+                let wanted: Vec<CustomResource<'_>> =
+                    resources.into_iter().filter(|r| r.group == *group && r.version == *version).collect();
+                (!wanted.is_empty()).then(|| custom_document(&wanted))
+            }
             _ => v3::other_document(path),
         }
     }
 
+    /// The hashes of the documents of custom resources. A document is made only if a definition behind it changed.
+    fn custom_hashes(&self) -> BTreeMap<String, String> {
+        let definitions = extensions::served_definitions(&self.registry);
+        let mut documents: BTreeMap<String, Vec<CustomResource<'_>>> = BTreeMap::new();
+        for resource in extensions::published(&definitions) {
+            documents.entry(format!("apis/{}/{}", resource.group, resource.version)).or_default().push(resource);
+        }
+        let mut known = self.custom_hashes.lock();
+        known.retain(|path, _| documents.contains_key(path));
+        let hash = |(path, resources): (String, Vec<CustomResource<'_>>)| {
+            let made_of: Vec<String> = resources.iter().map(|r| r.revision.to_owned()).collect();
+            let entry = known.entry(path.clone()).or_default();
+            if entry.0 != made_of {
+                *entry = (made_of, digest(&encode(&custom_document(&resources))));
+            }
+            (path, entry.1.clone())
+        };
+        documents.into_iter().map(hash).collect()
+    }
+
     fn index(&self) -> Response<Body> {
-        let hashes = self.hashes();
+        let mut hashes = self.custom_hashes();
+        hashes.extend(self.hashes().iter().map(|(path, hash)| (path.clone(), hash.clone())));
         let document =
             v3::index(hashes.keys().map(String::as_str), |path| hashes.get(path).cloned().unwrap_or_default());
         let mut response = Response::new(Body::from(encode(&document)));
@@ -143,7 +178,8 @@ impl OpenApi {
             .groups()
             .flat_map(|group| self.enabled.versions(group).map(|v| (group.name, v)).collect::<Vec<_>>())
             .collect();
-        let document = v2::document(&served);
+        let definitions = extensions::served_definitions(&self.registry);
+        let document = v2::document(&served, &extensions::published(&definitions));
         let bytes = match protobuf {
             None => encode(&document),
             Some(_) => {

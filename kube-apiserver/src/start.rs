@@ -144,7 +144,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError>
         health: health.clone(),
         issuer: documents,
         started: jiff::Timestamp::now(),
-        openapi: OpenApi::new(options.enabled.clone()),
+        openapi: OpenApi::new(options.enabled.clone(), registry.clone()),
         public_address: public_address(&options, port),
     };
     let flow_control = Arc::new(flow_control(&options, &registry));

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn has_definitions() {
         let mut out = Vec::new();
-        encode_v2(&v2::document(&[("", "v1"), ("apps", "v1")]), &mut out);
+        encode_v2(&v2::document(&[("", "v1"), ("apps", "v1")], &[]), &mut out);
         assert_eq!(bytes_field(&out, 1).unwrap(), Some(&b"2.0"[..]));
         let definitions = bytes_field(&out, 9).unwrap().unwrap();
         let mut pod = false;

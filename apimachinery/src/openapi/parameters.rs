@@ -38,6 +38,9 @@ pub(super) const FIELD_VALIDATION: Parameter =
     query("fieldValidation", "string", "", "what to do about unknown and duplicate fields: Ignore, Warn or Strict");
 pub(super) const FORCE: Parameter = query("force", "boolean", "tOGGb0Yi", "apply: take over fields of other managers");
 
+pub(super) const RESOURCE_VERSION: Parameter =
+    query("resourceVersion", "string", "5WAnf1kx", "version to read at or watch from");
+
 /// Parameters of lists and watches.
 pub(super) const LIST: [Parameter; 11] = [
     query("allowWatchBookmarks", "boolean", "HC2hJt-J", "send bookmarks to watches"),
@@ -45,7 +48,7 @@ pub(super) const LIST: [Parameter; 11] = [
     query("fieldSelector", "string", "xIcQKXFG", "only objects with these field values"),
     query("labelSelector", "string", "5Zw57w4C", "only objects with these labels"),
     query("limit", "integer", "1NfNmdNH", "most objects to return in one page"),
-    query("resourceVersion", "string", "5WAnf1kx", "version to read at or watch from"),
+    RESOURCE_VERSION,
     query("resourceVersionMatch", "string", "t8XhRHeC", "how resourceVersion applies: Exact or NotOlderThan"),
     query("sendInitialEvents", "boolean", "rLXlEK_k", "start a watch with the objects there are"),
     query("shardSelector", "string", "Kgyki_3_", "only objects of this shard"),

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::custom::{CustomResource, definitions_v2};
 use super::operations::{ANY, Method, OBJECT, Operation, PathItem, Reply, group_title, paths, plain, tag};
 use super::parameters::Parameter;
 use super::schemas::{SCHEMA_PREFIX, schema};
-use super::v3::{OTHERS, closure, code_text, common, extensions, other_path, security};
+use super::v3::{OTHERS, closure, code_text, common, extensions, named_types, other_path, security};
 use super::{TITLE, VERSION};
 use crate::schema::type_by_name;
 use crate::value::{Map, Value};
@@ -13,8 +14,8 @@ use crate::value::{Map, Value};
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 const DEFINITIONS: &str = "#/definitions/";
 
-/// The document of the served group versions. The core group is "".
-pub fn document(served: &[(&str, &str)]) -> Value {
+/// The document of the served group versions. The core group is "". Custom resources come beside them.
+pub fn document(served: &[(&str, &str)], custom: &[CustomResource<'_>]) -> Value {
     let mut items: Vec<PathItem> = OTHERS.iter().filter_map(|path| other_path(path)).collect();
     let groups: BTreeSet<&str> = served.iter().map(|(g, _)| *g).filter(|g| !g.is_empty()).collect();
     for group in groups {
@@ -23,21 +24,18 @@ pub fn document(served: &[(&str, &str)]) -> Value {
         items.push(plain(format!("/apis/{group}/"), id, tag(group, ""), reply, OBJECT, "get information of a group"));
     }
     items.extend(served.iter().flat_map(|(group, version)| paths(group, version)));
-    render(&items)
+    items.extend(custom.iter().flat_map(CustomResource::paths));
+    render(&items, definitions_v2(custom))
 }
 
-fn render(items: &[PathItem]) -> Value {
-    let mut names = BTreeSet::new();
-    for operation in items.iter().flat_map(|i| &i.operations) {
-        if let Reply::Type(id) = &operation.reply {
-            names.insert(id.clone());
-        }
-        names.extend(operation.body.as_ref().map(|(id, _)| id.clone()));
-    }
-    let definitions: Map = closure(names)
+fn render(items: &[PathItem], custom: Vec<(String, Value)>) -> Value {
+    let mut definitions: Map = closure(named_types(items, &custom))
         .into_iter()
         .filter_map(|name| type_by_name(&name).map(|ty| (name.as_str().into(), simplified(schema(ty, None)))))
         .collect();
+    for (name, schema) in custom {
+        definitions.insert(name, simplified(schema));
+    }
     let mut shared = BTreeMap::new();
     let paths: Map = items.iter().map(|item| (item.path.as_str().into(), path_item(item, &mut shared))).collect();
     Value::from([

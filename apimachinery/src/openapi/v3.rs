@@ -13,7 +13,7 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// The document of a served group version; its path is `api/v1` or `apis/GROUP/VERSION`.
 pub fn document(group: &str, version: &str) -> Value {
-    render(&paths(group, version), Some((group, version)))
+    render(&paths(group, version), Some((group, version)), Vec::new())
 }
 
 /// The document of a group; its path is `apis/GROUP`.
@@ -21,12 +21,12 @@ pub fn group_document(group: &str) -> Value {
     let reply = Reply::Type(format!("{META}APIGroup"));
     let id = format!("get{}APIGroup", group_title(group));
     let item = plain(format!("/apis/{group}/"), id, tag(group, ""), reply, OBJECT, "get information of a group");
-    render(&[item], None)
+    render(&[item], None, Vec::new())
 }
 
 /// The document of one of the other paths: `api`, `apis`, `version`, `.well-known/openid-configuration`, `openid/v1/jwks`.
 pub fn other_document(path: &str) -> Option<Value> {
-    Some(render(&[other_path(path)?], None))
+    Some(render(&[other_path(path)?], None, Vec::new()))
 }
 
 pub(super) const OTHERS: [&str; 5] = ["api", "apis", "version", ".well-known/openid-configuration", "openid/v1/jwks"];
@@ -69,7 +69,8 @@ pub fn index<'a>(paths: impl IntoIterator<Item = &'a str>, hash: impl Fn(&str) -
     Value::from([("paths", Value::Map(entries))])
 }
 
-fn render(items: &[PathItem], document: Option<(&str, &str)>) -> Value {
+/// The types that operations name, and those that the members of custom resources refer to.
+pub(super) fn named_types(items: &[PathItem], custom: &[(String, Value)]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for operation in items.iter().flat_map(|i| &i.operations) {
         if let Reply::Type(id) = &operation.reply {
@@ -77,11 +78,22 @@ fn render(items: &[PathItem], document: Option<(&str, &str)>) -> Value {
         }
         names.extend(operation.body.as_ref().map(|(id, _)| id.clone()));
     }
+    if !custom.is_empty() {
+        names.extend(["ObjectMeta", "ListMeta"].map(|name| format!("{META}{name}")));
+    }
+    names
+}
+
+/// A document; `custom` are schemas of types that the table does not have.
+pub(super) fn render(items: &[PathItem], document: Option<(&str, &str)>, custom: Vec<(String, Value)>) -> Value {
     let mut components = Map::new();
-    let schemas: Map = closure(names)
+    let mut schemas: Map = closure(named_types(items, &custom))
         .into_iter()
         .filter_map(|name| type_by_name(&name).map(|ty| (name.as_str().into(), schema(ty, document))))
         .collect();
+    for (name, schema) in custom {
+        schemas.insert(name, schema);
+    }
     if !schemas.is_empty() {
         components.insert("schemas", schemas);
     }

@@ -1,6 +1,6 @@
 //! Custom resources: definitions become resources of the same registry while the server runs.
 //!
-//! What is absent: conversion webhooks, published OpenAPI of custom resources.
+//! What is absent: conversion webhooks.
 //! upstream: staging/src/k8s.io/apiextensions-apiserver
 
 pub mod controller;
@@ -8,7 +8,9 @@ pub mod custom;
 pub mod definitions;
 pub mod discovery;
 mod names;
+mod publishing;
 mod rules;
 mod validation;
 
 pub use custom::Custom;
+pub use publishing::{published, served_definitions};
