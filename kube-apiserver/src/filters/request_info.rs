@@ -198,7 +198,11 @@ mod tests {
             ("GET", "/api/v1/watch/namespaces/a/pods/b", "true watch /v1 ns=a pods/ b"),
             ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Dx", "true list /v1 ns= pods/ x"),
             ("GET", "/api/v1/pods?fieldSelector=metadata.name%3D,metadata.name%3Dx", "true list /v1 ns= pods/ "),
-            ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Da%5C%2Cb,metadata.name%3Dx", "true list /v1 ns= pods/ a,b"),
+            (
+                "GET",
+                "/api/v1/pods?fieldSelector=metadata.name%3Da%5C%2Cb,metadata.name%3Dx",
+                "true list /v1 ns= pods/ a,b",
+            ),
             ("GET", "/api/v1/pods?fieldSelector=metadata.name!%3Dx", "true list /v1 ns= pods/ "),
             ("GET", "/apis/apps/v1", "false get / ns= / "),
             ("GET", "/api/v1", "false get / ns= / "),

@@ -10,7 +10,8 @@ use apimachinery::value::{Cursor, Value};
 use crate::registry::internal_json::immutable_struct;
 use crate::registry::strategy::{NameRule, RequestContext, Strategy};
 use crate::registry::validation::{
-    given_one_of, immutable_text, legacy_ip, metadata_again, metadata_update, named, one_of, port, port_or_name, required_named, shown,
+    given_one_of, immutable_text, legacy_ip, metadata_again, metadata_update, named, one_of, port, port_or_name,
+    required_named, shown,
 };
 
 /// The strategy of IngressClasses.

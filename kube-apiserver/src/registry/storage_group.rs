@@ -15,7 +15,8 @@ use crate::registry::internal_json::{immutable_spec, shown_selector, shown_struc
 use crate::registry::ordinary;
 use crate::registry::strategy::{RequestContext, Strategy};
 use crate::registry::validation::{
-    given_one_of, immutable, immutable_text, metadata_again, metadata_update, named, none_or_one_of, not_negative, required, shown,
+    given_one_of, immutable, immutable_text, metadata_again, metadata_update, named, none_or_one_of, not_negative,
+    required, shown,
 };
 
 /// The strategy of CSIDrivers.

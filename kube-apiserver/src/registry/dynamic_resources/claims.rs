@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use apimachinery::field::Errors;
 use apimachinery::names;
-use apimachinery::object_meta;
 use apimachinery::selector::label::validate_label_name;
 use apimachinery::status::ApiError;
 use apimachinery::value::{Cursor, Value};
