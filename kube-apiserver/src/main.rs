@@ -1,6 +1,7 @@
 //! Entry point of kube-apiserver.
 
-use component_base::Flags;
+use apimachinery::field::aggregate;
+use component_base::{Flags, daemon};
 use kube_apiserver::options::{FLAGS, Options};
 
 #[global_allocator]
@@ -9,15 +10,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> std::process::ExitCode {
     let flags = Flags::from_env("kube-apiserver", FLAGS);
     if let Err(error) = component_base::logs::init(&flags) {
-        eprintln!("kube-apiserver: {error}");
-        return std::process::ExitCode::FAILURE;
+        return daemon::logs_refused("kube-apiserver", &error);
     }
     component_base::tls::install_provider();
     match Options::new(flags) {
         Ok(options) => kube_apiserver::start::run_blocking(options),
-        Err(errors) => {
-            tracing::error!(errors = errors.join("; "), "invalid flags");
-            std::process::ExitCode::FAILURE
-        }
+        Err(errors) => daemon::command_failed(&aggregate(errors)),
     }
 }

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use component_base::error::read_file;
 use component_base::serving::{HeaderNames, named_certificates};
 use component_base::tls::{CertSource, KeyPairFiles, ServerTls, server_config};
-use component_base::{Chain as ErrorChain, Shutdown, task};
+use component_base::{Chain as ErrorChain, Shutdown, daemon, task};
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -61,11 +62,16 @@ use crate::{endpoints, follow};
 pub struct StartError {
     part: String,
     #[source]
-    source: Box<dyn std::error::Error + Send + Sync>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(part: impl Into<String>) -> impl FnOnce(E) -> StartError {
-    move |source| StartError { part: part.into(), source: source.into() }
+    move |source| StartError { part: part.into(), source: Some(source.into()) }
+}
+
+/// An error that says enough by itself, as upstream's.
+fn alone(error: impl std::error::Error) -> StartError {
+    StartError { part: ErrorChain(&error).to_string(), source: None }
 }
 
 /// Stack of each worker, of which only what is used takes memory. Bodies that nest as deep as is allowed are walked by
@@ -76,10 +82,7 @@ const STACK: usize = 32 * 1024 * 1024;
 pub fn run_blocking(options: Options) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "cannot start the runtime");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return daemon::command_failed(&error),
     };
     let outcome = runtime.block_on(async {
         let shutdown = Shutdown::on_signals().map_err(failed("installing signal handlers"))?;
@@ -88,10 +91,7 @@ pub fn run_blocking(options: Options) -> ExitCode {
     runtime.shutdown_timeout(Duration::from_secs(1));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = %ErrorChain(&error), "kube-apiserver ends");
-            ExitCode::FAILURE
-        }
+        Err(error) => daemon::command_failed(&ErrorChain(&error)),
     }
 }
 
@@ -210,8 +210,13 @@ impl Endpoints for Served {
 }
 
 fn etcd_options(options: &Options) -> Result<EtcdOptions, StartError> {
+    let (cert, key) = (options.flags.str("etcd-certfile"), options.flags.str("etcd-keyfile"));
+    if cert.is_empty() != key.is_empty() {
+        let part = format!("KeyFile and CertFile must both be present[key: {key}, cert: {cert}]");
+        return Err(StartError { part, source: None });
+    }
     let read = |flag: &str| match options.path(flag) {
-        Some(path) => std::fs::read(&path).map(Some).map_err(failed(format!("reading --{flag} {}", path.display()))),
+        Some(path) => read_file(&path).map(Some).map_err(alone),
         None => Ok(None),
     };
     let identity_pem = read("etcd-certfile")?.zip(read("etcd-keyfile")?);
@@ -259,7 +264,7 @@ type Identity = (Authenticators, Option<Arc<TokenIssuer>>, Option<IssuerDocument
 fn identity(options: &Options, store: Arc<dyn Lookup>) -> Result<Identity, StartError> {
     let flags = &options.flags;
     let bundle = |flag: &str| -> Result<Option<CaBundle>, StartError> {
-        options.path(flag).map(|p| CaBundle::read(&p)).transpose().map_err(failed(format!("loading --{flag}")))
+        options.path(flag).map(|p| CaBundle::read(&p)).transpose().map_err(alone)
     };
     let list = |flag: &str| flags.list(flag).to_vec();
     let request_header = bundle("requestheader-client-ca-file")?.map(|ca| RequestHeader {
@@ -285,7 +290,7 @@ fn identity(options: &Options, store: Arc<dyn Lookup>) -> Result<Identity, Start
     let authenticators = Authenticators {
         request_header,
         client_ca: bundle("client-ca-file")?,
-        token_file: token_file.map_err(failed("loading --token-auth-file"))?,
+        token_file: token_file.map_err(alone)?,
         service_accounts: Some(Arc::new(verifier)),
         bootstrap_tokens: flags.bool("enable-bootstrap-token-auth").then_some(BootstrapTokens { store }),
         anonymous: flags.bool("anonymous-auth")
@@ -301,14 +306,14 @@ fn token_keys(options: &Options) -> Result<(Option<SigningKey>, Vec<PublicKey>),
         .path("service-account-signing-key-file")
         .map(|path| SigningKey::read(&path))
         .transpose()
-        .map_err(failed("loading --service-account-signing-key-file"))?;
+        .map_err(failed("failed to parse service-account-issuer-key-file"))?;
     let mut files = options.flags.list("service-account-key-file").to_vec();
     if files.is_empty() {
         files.extend(options.path("service-account-signing-key-file").map(|p| p.display().to_string()));
     }
     let mut keys: Vec<PublicKey> = Vec::new();
     for file in &files {
-        let read = read_public_keys(Path::new(file)).map_err(failed("loading --service-account-key-file"))?;
+        let read = read_public_keys(Path::new(file)).map_err(alone)?;
         keys.extend(read.into_iter().filter(|key| keys.iter().all(|known| known.id != key.id)).collect::<Vec<_>>());
     }
     Ok((signer, keys))

@@ -42,6 +42,7 @@ impl AppState {
             "kube-apiserver",
             "--etcd-servers=http://127.0.0.1:2379",
             "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-key-file=none",
             "--service-account-signing-key-file=none",
             "--advertise-address=127.0.0.1",
         ];

@@ -164,9 +164,7 @@ impl Chain {
     pub fn new(enable: &[String], disable: &[String], context: &Context) -> Result<Self, AdmissionError> {
         check_names("enable-admission-plugins", enable)?;
         check_names("disable-admission-plugins", disable)?;
-        if let Some(both) = enable.iter().find(|name| disable.contains(name)) {
-            return Err(AdmissionError::Overlap(both.clone()));
-        }
+        overlap(enable, disable).map_or(Ok(()), Err)?;
         let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
         let mut missing = Vec::new();
         for (name, default, make) in PLUGINS {
@@ -218,6 +216,18 @@ impl AdmissionChain for Chain {
         }
         Ok(())
     }
+}
+
+/// The complaint about each name of a flag's list that is no plugin.
+pub fn unknown_names(flag: &'static str, names: &[String]) -> Vec<String> {
+    names.iter().filter_map(|name| check_names(flag, std::slice::from_ref(name)).err()).map(|e| e.to_string()).collect()
+}
+
+/// The complaint about plugins that are switched on and off at once.
+pub fn overlap(enable: &[String], disable: &[String]) -> Option<AdmissionError> {
+    let mut both: Vec<&str> = enable.iter().filter(|name| disable.contains(name)).map(String::as_str).collect();
+    both.sort_unstable();
+    (!both.is_empty()).then(|| AdmissionError::Overlap(format!("[{}]", both.join(" "))))
 }
 
 fn check_names(flag: &'static str, names: &[String]) -> Result<(), AdmissionError> {

@@ -6,20 +6,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use component_base::error::PathError;
+
 use super::user::UserInfo;
 
 /// Why a token file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
     /// It cannot be read.
-    #[error("reading token auth file {path}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(PathError),
     /// A line has too few columns.
     #[error("token file '{0}' must have at least 3 columns (token, user name, user uid), found {1}")]
     Columns(String, usize),
@@ -36,7 +32,7 @@ impl TokenFile {
     pub fn read(path: &Path) -> Result<Self, TokenFileError> {
         let shown = path.display().to_string();
         let text =
-            std::fs::read_to_string(path).map_err(|source| TokenFileError::Read { path: shown.clone(), source })?;
+            std::fs::read_to_string(path).map_err(|error| TokenFileError::Read(PathError::reading(path, &error)))?;
         let mut tokens = HashMap::new();
         for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
             let columns = split_csv(line);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use component_base::error::{PathError, read_file};
 use component_base::tls::{CertPool, CertUser, TlsError};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
@@ -18,16 +19,13 @@ use super::user::{CREDENTIAL_ID, UserInfo};
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
     /// The file cannot be read.
-    #[error("unable to load bundle {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] PathError),
+    /// The file is empty.
+    #[error("missing content for CA bundle \"client-ca-bundle::{}\"", .0.display())]
+    Empty(PathBuf),
     /// No usable certificate in it.
-    #[error("{} does not contain any valid certificates", path.display())]
+    #[error("error loading CA bundle for \"client-ca-bundle::{}\"", path.display())]
     Pem {
         /// The file.
         path: PathBuf,
@@ -88,7 +86,10 @@ impl CaBundle {
 }
 
 fn load(path: &Path) -> Result<Loaded, CaError> {
-    let pem = std::fs::read(path).map_err(|source| CaError::Read { path: path.to_owned(), source })?;
+    let pem = read_file(path)?;
+    if pem.is_empty() {
+        return Err(CaError::Empty(path.to_owned()));
+    }
     let pool = CertPool::from_pem(&pem).map_err(|source| CaError::Pem { path: path.to_owned(), source })?;
     Ok(Loaded { pem, pool })
 }

@@ -35,7 +35,7 @@ impl Enabled {
                 "" | "true" | "1" | "t" | "T" | "TRUE" | "True" => true,
                 "false" | "0" | "f" | "F" | "FALSE" | "False" => false,
                 other => {
-                    return Err(format!("invalid value of api runtime config {key}={other}: it must be true or false"));
+                    return Err(format!("invalid value {key}={other}"));
                 }
             };
             let into = if key.starts_with("api/") && key != "api/v1" { &mut out.classes } else { &mut out.versions };
@@ -92,12 +92,9 @@ impl Enabled {
     }
 
     fn check_groups(&self) -> Result<(), String> {
-        let unknown: Vec<&str> = self
-            .versions
-            .keys()
-            .map(|key| key.split_once('/').map_or("", |(group, _)| group))
-            .filter(|group| resources::group(group).is_none() && *group != "api")
-            .collect();
+        let group = |key: &str| key.split_once('/').map_or("", |(group, _)| group).to_owned();
+        let is_unknown = |key: &&str| resources::group(&group(key)).is_none() && group(key) != "api";
+        let unknown: Vec<&str> = self.versions.keys().map(String::as_str).filter(is_unknown).collect();
         if unknown.is_empty() {
             return Ok(());
         }

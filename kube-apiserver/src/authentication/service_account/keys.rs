@@ -9,6 +9,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use component_base::error::{PathError, read_file};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use sha2::{Digest, Sha256};
@@ -20,16 +21,13 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("reading key file {path}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] PathError),
+    /// No private key in the file.
+    #[error("error reading private key file {0}: data does not contain a valid RSA or ECDSA private key")]
+    NoPrivateKey(String),
     /// No PEM block of a known kind in the file.
-    #[error("data in {0} does not contain any valid RSA or ECDSA keys")]
+    #[error("error reading public key file {0}: data does not contain any valid RSA or ECDSA public keys")]
     NoKey(String),
     /// A block is there but its content is no such key.
     #[error("key in {0} is malformed or of an unsupported type")]
@@ -160,7 +158,7 @@ impl SigningKey {
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let pem = read(path)?;
         let shown = path.display().to_string();
-        let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| KeyError::NoKey(shown.clone()))?;
+        let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| KeyError::NoPrivateKey(shown.clone()))?;
         Self::from_der(&der).ok_or(KeyError::Malformed(shown))
     }
 
@@ -237,7 +235,7 @@ pub fn read_public_keys(path: &Path) -> Result<Vec<PublicKey>, KeyError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
-    std::fs::read(path).map_err(|source| KeyError::Read { path: path.display().to_string(), source })
+    Ok(read_file(path)?)
 }
 
 /// Modulus and exponent of a PKCS#1 public key, without leading zeros.

@@ -3,6 +3,8 @@
 //! All flags of upstream parse (`flags.tsv`); those without effect here are warned about once at start.
 //! upstream: cmd/kube-apiserver/app/options, staging/src/k8s.io/apiserver/pkg/server/options
 
+mod validation;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use ipnet::IpNet;
 use crate::discovery::enabled::Enabled;
 
 /// The table of all flags.
-pub const FLAGS: &str = include_str!("../flags.tsv");
+pub const FLAGS: &str = include_str!("../../flags.tsv");
 
 /// Flags that do something here.
 const ACTING: [&str; 86] = [
@@ -136,31 +138,26 @@ impl Options {
     /// # Errors
     /// Every complaint, in upstream's words.
     pub fn new(flags: Flags) -> Result<Self, Vec<String>> {
-        let mut errors = Vec::new();
-        let mut note = |result: Result<(), String>| {
-            if let Err(error) = result {
-                errors.push(error);
-            }
-        };
-        note(check_required(&flags));
-        note(check_numbers(&flags));
-        note(check_modes(&flags));
-        note(crate::filters::cors::Cors::new(flags.list("cors-allowed-origins")).map(|_| ()));
-        let ranges = service_ranges(flags.str("service-cluster-ip-range"));
-        let ports = node_ports(flags.str("service-node-port-range"));
+        // What upstream reads before it validates ends the start alone.
+        let first = |error: String| vec![error];
+        flags.feature_gates().map_err(|error| first(error.to_string()))?;
+        let ports = node_ports(flags.str("service-node-port-range")).map_err(|error| {
+            let range = flags.str("service-node-port-range");
+            first(format!("invalid argument {range:?} for \"--service-node-port-range\" flag: {error}"))
+        })?;
+        let ranges = service_ranges(flags.str("service-cluster-ip-range")).map_err(first)?;
+        let errors = validation::problems(&flags, &ranges, ports);
         let enabled = {
             let pairs = flags.map("runtime-config");
             Enabled::from_runtime_config(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
         };
-        note(ranges.clone().map(|_| ()));
-        note(ports.clone().map(|_| ()));
-        note(enabled.clone().map(|_| ()));
-        note(flags.feature_gates().map(|_| ()).map_err(|e| e.to_string()));
-        let (Ok(ranges), Ok(ports), Ok(enabled), true) = (ranges, ports, enabled, errors.is_empty()) else {
-            return Err(errors);
-        };
+        let (Ok(enabled), true) = (enabled, errors.is_empty()) else { return Err(errors) };
         let out = Self::assemble(flags, ranges, ports, enabled);
-        out.check_families().map_err(|error| vec![error])?;
+        out.check_families().map_err(first)?;
+        let version = out.flags.str("tls-min-version");
+        if !["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"].contains(&version) {
+            return Err(first(format!("unknown tls version {version:?}")));
+        }
         out.flags.acts(&ACTING);
         Ok(out)
     }
@@ -248,182 +245,37 @@ fn advertise_address(flags: &Flags, bind: IpAddr) -> IpAddr {
     routed.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }
 
-fn check_required(flags: &Flags) -> Result<(), String> {
-    if flags.list("etcd-servers").is_empty() {
-        return Err("--etcd-servers must be specified".to_owned());
-    }
-    if !matches!(flags.str("storage-backend"), "" | "etcd3") {
-        return Err(
-            "--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'".to_owned()
-        );
-    }
-    let media = flags.str("storage-media-type");
-    if !matches!(media, "application/json" | "application/yaml" | "application/vnd.kubernetes.protobuf") {
-        return Err(format!(
-            "--storage-media-type {media:?} invalid, allowed values: application/json, application/vnd.kubernetes.protobuf, application/yaml"
-        ));
-    }
-    check_service_accounts(flags)
-}
-
-fn check_service_accounts(flags: &Flags) -> Result<(), String> {
-    let issuers = flags.list("service-account-issuer");
-    if issuers.is_empty() {
-        return Err("service-account-issuer is a required flag".to_owned());
-    }
-    let mut seen: Vec<&String> = Vec::new();
-    for issuer in issuers {
-        if issuer.is_empty() {
-            return Err("service-account-issuer should not be an empty string".to_owned());
-        }
-        if issuer.contains(':')
-            && let Err(error) = url::Url::parse(issuer)
-        {
-            return Err(format!("service-account-issuer {issuer:?} contained a ':' but was not a valid URL: {error}"));
-        }
-        if seen.contains(&issuer) {
-            return Err(format!("service-account-issuer {issuer:?} is already specified"));
-        }
-        seen.push(issuer);
-    }
-    let keys = !flags.list("service-account-key-file").is_empty();
-    let endpoint = !flags.str("service-account-signing-endpoint").is_empty();
-    if flags.str("service-account-signing-key-file").is_empty() && !endpoint {
-        return Err("--service-account-signing-key-file and --service-account-issuer are required flags".to_owned());
-    }
-    if !keys && !endpoint && flags.str("service-account-signing-key-file").is_empty() {
-        return Err(
-            "either `--service-account-key-file` or `--service-account-signing-endpoint` must be set".to_owned()
-        );
-    }
-    let jwks = flags.str("service-account-jwks-uri");
-    if !jwks.is_empty() {
-        let url = url::Url::parse(jwks).map_err(|e| format!("service-account-jwks-uri must be a valid URL: {e}"))?;
-        if url.scheme() != "https" {
-            return Err(format!("service-account-jwks-uri requires https scheme, parsed as: {url}"));
-        }
-    }
-    Ok(())
-}
-
-fn check_numbers(flags: &Flags) -> Result<(), String> {
-    let port = flags.int("secure-port");
-    if !(0..=65535).contains(&port) {
-        return Err(format!(
-            "--secure-port {port} must be between 1 and 65535, inclusive. It cannot be turned off with 0"
-        ));
-    }
-    for flag in ["max-requests-inflight", "max-mutating-requests-inflight", "min-request-timeout"] {
-        if flags.int(flag) < 0 {
-            return Err(format!("--{flag} can not be negative value"));
-        }
-    }
-    for flag in ["request-timeout", "storage-initialization-timeout", "shutdown-delay-duration"] {
-        if flags.duration_nanos(flag) < 0 {
-            return Err(format!("--{flag} can not be negative value"));
-        }
-    }
-    let chance = flags.float("goaway-chance");
-    if !(0.0..=0.02).contains(&chance) {
-        return Err("--goaway-chance can not be less than 0 or greater than 0.02".to_owned());
-    }
-    for (flag, max) in
-        [("audit-log-maxage", i64::MAX), ("audit-log-maxbackup", i64::MAX), ("audit-log-maxsize", i64::MAX)]
-    {
-        let value = flags.int(flag);
-        if !(0..=max).contains(&value) {
-            return Err(format!("--{flag} {value} can't be a negative number"));
-        }
-    }
-    if flags.changed("apiserver-count") && flags.int("apiserver-count") <= 0 {
-        let count = flags.int("apiserver-count");
-        return Err(format!("--apiserver-count should be a positive number, but value '{count}' provided"));
-    }
-    let node_port = flags.int("kubernetes-service-node-port");
-    if !(0..=65535).contains(&node_port) {
-        return Err(format!(
-            "--kubernetes-service-node-port {node_port} must be between 0 and 65535, inclusive. If 0, the Kubernetes master service will be of type ClusterIP"
-        ));
-    }
-    Ok(())
-}
-
-fn check_modes(flags: &Flags) -> Result<(), String> {
-    let modes = flags.list("authorization-mode");
-    for (index, mode) in modes.iter().enumerate() {
-        if !matches!(mode.as_str(), "AlwaysAllow" | "AlwaysDeny" | "ABAC" | "Webhook" | "RBAC" | "Node") {
-            return Err(format!("authorization-mode {mode:?} is not a valid mode"));
-        }
-        if matches!(mode.as_str(), "ABAC" | "Webhook") {
-            return Err(format!("authorization-mode {mode:?} is not implemented"));
-        }
-        if modes[..index].contains(mode) {
-            return Err(format!("authorization-mode {:?} has mode specified more than once", modes));
-        }
-    }
-    if !flags.str("authorization-policy-file").is_empty() {
-        return Err("cannot specify --authorization-policy-file without mode ABAC".to_owned());
-    }
-    if !flags.str("authorization-webhook-config-file").is_empty() {
-        return Err("cannot specify --authorization-webhook-config-file without mode Webhook".to_owned());
-    }
-    Ok(())
-}
-
 fn service_ranges(text: &str) -> Result<Vec<IpNet>, String> {
     let text = if text.is_empty() { "10.0.0.0/24" } else { text };
-    let parts: Vec<&str> = text.split(',').collect();
-    if parts.len() > 2 {
-        return Err("--service-cluster-ip-range must not contain more than two entries".to_owned());
-    }
-    let mut out = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        let net: IpNet = part.trim().parse().map_err(|_| {
-            if index == 0 {
-                "service-cluster-ip-range is not a valid cidr".to_owned()
-            } else {
-                "service-cluster-ip-range[1] is not an ip net".to_owned()
-            }
-        })?;
-        let bits = if net.addr().is_ipv4() { 32 } else { 128 };
-        if bits - net.prefix_len() > 20 {
-            let shown = if index == 0 {
-                "--service-cluster-ip-range".to_owned()
-            } else {
-                format!("--service-cluster-ip-range[{index}]")
-            };
-            return Err(format!(
-                "specified {shown} is too large; for {bits}-bit addresses, the mask must be >= {}",
-                bits - 20
-            ));
-        }
-        out.push(net.trunc());
-    }
-    if let [first, second] = out.as_slice()
-        && first.addr().is_ipv4() == second.addr().is_ipv4()
-    {
-        return Err(
-            "--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family".to_owned()
-        );
-    }
-    Ok(out)
+    let range = |(index, part): (usize, &str)| {
+        let what = if index == 0 { "is not a valid cidr" } else { "is not an ip net" };
+        let net: IpNet = part.trim().parse().map_err(|_| format!("service-cluster-ip-range[{index}] {what}"))?;
+        Ok(net.trunc())
+    };
+    // Upstream reads two; that there are more is found by validation.
+    text.split(',').take(2).enumerate().map(range).collect()
 }
 
 /// `A-B`, `A+N` or a single port.
 /// upstream: staging/src/k8s.io/apimachinery/pkg/util/net/port_range.go
 fn node_ports(text: &str) -> Result<(u16, u16), String> {
-    let bad = || format!("unable to parse port range: {text}: expected pattern <min>-<max>");
-    let number = |s: &str| s.trim().parse::<u16>().map_err(|_| bad());
-    let (low, high) = if let Some((low, high)) = text.split_once('-') {
-        (number(low)?, number(high)?)
-    } else if let Some((base, count)) = text.split_once('+') {
-        let base = number(base)?;
-        (base, base.saturating_add(number(count)?))
-    } else {
-        (number(text)?, number(text)?)
+    let text = text.trim();
+    let number =
+        |part: &str| part.parse::<i64>().map_err(|_| format!("strconv.Atoi: parsing {part:?}: invalid syntax"));
+    let (low, high) = match (text.split_once('-'), text.split_once('+')) {
+        (Some(_), Some(_)) => return Err(format!("unable to parse port range: {text}")),
+        (Some((low, high)), None) => (number(low)?, number(high)?),
+        (None, Some((base, count))) => {
+            let base = number(base)?;
+            (base, base + number(count)?)
+        }
+        (None, None) => (number(text)?, number(text)?),
     };
+    let port =
+        |number: i64| u16::try_from(number).map_err(|_| format!("the port range cannot be greater than 65535: {text}"));
+    let (low, high) = (port(low)?, port(high)?);
     if high < low {
-        return Err(format!("the port range start must be less than or equal to the port range end: {low} > {high}"));
+        return Err(format!("end port cannot be less than start port: {text}"));
     }
     Ok((low, high))
 }
@@ -459,16 +311,96 @@ mod tests {
     #[test]
     fn refuses_what_upstream_refuses() {
         for (args, want) in [
-            (&["--cors-allowed-origins=/127.0.0.1(:[0-9]+)?$"][..], "does not pin to start/end"),
-            (&["--service-cluster-ip-range=10.0.0.0/8"], "is too large"),
-            (&["--authorization-mode=Nope"], "is not a valid mode"),
-            (&["--goaway-chance=0.5"], "--goaway-chance"),
-            (&["--service-cluster-ip-range=10.0.0.0/24,10.1.0.0/24"], "different IP family"),
-            (&["--storage-backend=etcd2"], "--storage-backend invalid"),
+            (&["--service-cluster-ip-range=foo"][..], &["service-cluster-ip-range[0] is not a valid cidr"][..]),
+            (&["--service-cluster-ip-range=10.0.0.0/24,foo"], &["service-cluster-ip-range[1] is not an ip net"]),
+            (
+                &["--service-cluster-ip-range=10.0.0.0/24,10.1.0.0/24"],
+                &["--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family"],
+            ),
+            (
+                &["--service-cluster-ip-range=1::/112"],
+                &["service IP family \"1::/112\" must match public address family \"127.0.0.1\""],
+            ),
+            (&["--authorization-mode=Nope"], &["authorization-mode \"Nope\" is not a valid mode"]),
+            (
+                &["--authorization-mode=RBAC,RBAC"],
+                &["authorization-mode [\"RBAC\" \"RBAC\"] has mode specified more than once"],
+            ),
+            (
+                &["--authorization-mode=ABAC,Webhook"],
+                &[
+                    "authorization-mode ABAC's authorization policy file not passed",
+                    "authorization-mode Webhook's authorization config file not passed",
+                ],
+            ),
+            (
+                &["--disable-admission-plugins=Foo,Bar"],
+                &[
+                    "disable-admission-plugins plugin \"Foo\" is unknown",
+                    "disable-admission-plugins plugin \"Bar\" is unknown",
+                ],
+            ),
+            (
+                &["--enable-admission-plugins=NodeRestriction", "--disable-admission-plugins=NodeRestriction"],
+                &["[NodeRestriction] in enable-admission-plugins and disable-admission-plugins overlapped"],
+            ),
+            (&["--feature-gates=APIServerTracing"], &["missing bool value for APIServerTracing"]),
+            (&["--runtime-config=foo/v1=true,bar/v1=true"], &["unknown api groups bar/v1,foo/v1"]),
+            (&["--tls-min-version=VersionTLS99"], &["unknown tls version \"VersionTLS99\""]),
+            (
+                &["--request-timeout=-1s", "--min-request-timeout=-1", "--goaway-chance=0.5"],
+                &[
+                    "--request-timeout can not be negative value",
+                    "--goaway-chance can not be less than 0 or greater than 0.02",
+                    "--min-request-timeout can not be negative value",
+                ],
+            ),
+            (
+                &["--storage-backend=etcd2"],
+                &["--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'"],
+            ),
+            (
+                &["--service-node-port-range=5-1"],
+                &[
+                    "invalid argument \"5-1\" for \"--service-node-port-range\" flag: end port cannot be less than start port: 5-1",
+                ],
+            ),
+            (
+                &["--kubernetes-service-node-port=70000"],
+                &[
+                    "--kubernetes-service-node-port 70000 must be between 0 and 65535, inclusive. If 0, the Kubernetes master service will be of type ClusterIP",
+                    "kubernetes service node port range 30000-32767 doesn't contain 70000",
+                ],
+            ),
+            (&["--apiserver-count=0"], &["--apiserver-count should be a positive number, but value '0' provided"]),
+            (
+                &["--audit-log-path=x", "--audit-log-format=foo"],
+                &["invalid audit log format foo, allowed formats are \"legacy,json\""],
+            ),
+            (
+                &["--service-account-jwks-uri=http://x"],
+                &["service-account-jwks-uri requires https scheme, parsed as: http://x"],
+            ),
         ] {
-            let errors = parse(args).map(|_| ()).expect_err("must be refused");
-            assert!(errors[0].contains(want), "{errors:?}");
+            assert_eq!(parse(args).map(|_| ()).expect_err("must be refused"), want, "{args:?}");
         }
+        let errors = parse(&["--cors-allowed-origins=/127.0.0.1(:[0-9]+)?$"]).map(|_| ()).expect_err("not pinned");
+        assert!(errors[0].contains("does not pin to start/end"), "{errors:?}");
+    }
+
+    #[test]
+    fn required_flags_are_told_together() {
+        let args = ["kube-apiserver", "--advertise-address=127.0.0.1"].map(Into::into);
+        let Ok(Request::Run(flags)) = Flags::parse("kube-apiserver", FLAGS, args) else { panic!("flags parse") };
+        assert_eq!(
+            Options::new(*flags).map(|_| ()).expect_err("required flags"),
+            [
+                "--etcd-servers must be specified",
+                "service-account-issuer is a required flag",
+                "either `--service-account-key-file` or `--service-account-signing-endpoint` must be set",
+                "--service-account-signing-key-file and --service-account-issuer are required flags",
+            ]
+        );
     }
 
     #[test]
