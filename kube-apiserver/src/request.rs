@@ -52,9 +52,12 @@ impl Warnings {
     }
 }
 
+/// An empty list or map: where it is, and how it is written.
+type Empty = (Path, &'static str);
+
 /// Empty lists and maps that a body gives and that objects in normal form do not have; clones share one list.
 #[derive(Clone, Debug, Default)]
-pub struct Emptied(Arc<Mutex<Option<Vec<(Path, &'static str)>>>>);
+pub struct Emptied(Arc<Mutex<Option<Vec<Empty>>>>);
 
 impl Emptied {
     /// Notes that an object was decoded with such lists and maps in it.

@@ -163,7 +163,7 @@ fn local_traffic(config: &Config, root: &Path, errors: &mut Errors) {
     let modes = ["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix", ""];
     let mode = config.detect_local_mode.as_str();
     if !modes.contains(&mode) {
-        errors.not_supported(root.child("DetectLocalMode"), mode, &modes);
+        errors.not_supported(root.child("DetectLocalMode"), mode, modes);
     }
     let path = root.child("DetectLocalConfiguration");
     let local = &config.detect_local;

@@ -113,7 +113,7 @@ impl ScoringStrategy {
     fn check(&self, path: &Path, errors: &mut Errors) {
         let types = ["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"];
         if !types.contains(&self.type_.as_str()) {
-            errors.not_supported(path.child("type"), self.type_.as_str(), &types);
+            errors.not_supported(path.child("type"), self.type_.as_str(), types);
         }
         for (index, spec) in self.resources.iter().enumerate().filter(|(_, spec)| !(1..=100).contains(&spec.weight)) {
             let detail = format!("resource weight of {} not in valid range (0, 100]", spec.name);
@@ -154,7 +154,7 @@ impl PodTopologySpreadArgs {
         let kind = self.defaulting_type.as_deref().filter(|kind| !kind.is_empty()).unwrap_or("System");
         let kinds = ["System", "List"];
         if !kinds.contains(&kind) {
-            errors.not_supported(path.child("defaultingType"), kind, &kinds);
+            errors.not_supported(path.child("defaultingType"), kind, kinds);
         } else if kind == "System" && !constraints.is_empty() {
             errors.invalid(path.child("defaultingType"), kind, "when .defaultConstraints are not empty");
         }
@@ -173,7 +173,7 @@ impl PodTopologySpreadArgs {
             if action.is_empty() {
                 errors.required(path.child("whenUnsatisfiable"), "can not be empty");
             } else if !actions.contains(&action) {
-                errors.not_supported(path.child("whenUnsatisfiable"), action, &actions);
+                errors.not_supported(path.child("whenUnsatisfiable"), action, actions);
             }
             if constraint.label_selector.is_some() {
                 let detail = "constraint must not define a selector, as they deduced for each pod";

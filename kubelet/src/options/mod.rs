@@ -184,7 +184,7 @@ mod tests {
             text(&format!("{kubelet}maxPods: -1\nregistryPullQPS: -1\n")),
             "failed to validate kubelet configuration, error: [invalid configuration: maxPods (--max-pods) -1 must not be a negative number, invalid configuration: registryPullQPS (--registry-qps) -1 must not be a negative number], path: &TypeMeta{Kind:,APIVersion:,}"
         );
-        let missing = Options::load(flags(&["--config=/nope"])).err().expect("refused").to_string();
+        let missing = Options::load(flags(&["--config=/nope"])).expect_err("refused").to_string();
         assert_eq!(
             missing,
             "failed to load kubelet config file, path: /nope, error: failed to load Kubelet config file /nope, error failed to read kubelet config file \"/nope\", error: open /nope: no such file or directory"

@@ -17,7 +17,7 @@ fn structure(value: &mut Value, ty: &Type, path: Option<&Path>, dropped: &mut Ve
     let (Form::Struct, Value::Map(map)) = (&ty.form, value) else { return };
     for field in ty.fields.iter() {
         let Some(member) = map.get_mut(&field.json_name) else { continue };
-        let here = path.map_or_else(|| Path::root(&*field.json_name), |path| path.child(&*field.json_name));
+        let here = path.map_or_else(|| Path::root(&field.json_name), |path| path.child(&field.json_name));
         if let Some(text) = shown_empty(field, member) {
             map.remove(&field.json_name);
             dropped.push((here, text));
