@@ -279,7 +279,7 @@ fn with_defaults(a: &Attributes<'_>, object: &mut Value) {
     match &a.resource.custom {
         None => defaulting::apply_to_object(object),
         Some(custom) => match (a.subresource, custom.schema(version)) {
-            ("", _) => custom.show(version, object),
+            ("", _) => custom.complete(version, object),
             ("status", Some(schema)) => crate::extensions::custom::default(object, schema),
             _ => {}
         },

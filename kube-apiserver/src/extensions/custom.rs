@@ -110,10 +110,19 @@ impl Custom {
         self.version(api_version).map(|v| &v.schema)
     }
 
-    /// Brings an object into the form of a version: what that does not know is not shown, and what it defaults is.
+    /// Brings an object of another version into the form of this one: what it does not know is not shown. Conversion
+    /// sets no defaults.
     pub fn show(&self, api_version: &str, object: &mut Value) {
         if let Some(schema) = self.schema(api_version) {
             structural::prune(object, schema, true);
+        }
+    }
+
+    /// Brings an object that was stored or changed by admission into the form of its version, with defaults.
+    pub fn complete(&self, api_version: &str, object: &mut Value) {
+        if let Some(schema) = self.schema(api_version) {
+            structural::prune(object, schema, true);
+            default(object, schema);
         }
     }
 

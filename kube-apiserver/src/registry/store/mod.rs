@@ -244,7 +244,7 @@ impl Store {
     pub(crate) fn object(&self, raw: &[u8]) -> Result<Value, ApiError> {
         let mut object = self.stored.to_object(raw).map_err(ApiError::internal)?;
         if let Some(custom) = &self.resource.custom {
-            custom.show(&self.resource.hub.api_version, &mut object);
+            custom.complete(&self.resource.hub.api_version, &mut object);
         }
         Ok(object)
     }
