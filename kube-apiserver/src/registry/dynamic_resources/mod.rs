@@ -1,6 +1,6 @@
 //! Dynamic resource allocation: device classes, claims, claim templates and slices.
 //!
-//! What is absent: CEL selectors are not compiled, since there is no CEL engine; only what shows without one is told.
+//! What is absent: the limit of a selector's cost is not checked.
 //! upstream: pkg/registry/resource, pkg/apis/resource/validation/validation.go
 
 mod claims;
