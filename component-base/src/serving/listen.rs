@@ -83,7 +83,7 @@ async fn connection(
     let Some(acceptor) = acceptor else {
         return http(stream, remote, PeerCertificates::default(), router, stop).await;
     };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, crate::tls::accept(stream, &acceptor)).await {
         Ok(Ok(stream)) => {
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let chain = chain.iter().map(|cert| cert.clone().into_owned()).collect();

@@ -1,5 +1,6 @@
 //! TLS for clients and servers on rustls with aws-lc-rs: parsing, trust, hot reload, users out of certificates.
 
+mod accept;
 mod client_auth;
 mod provider;
 mod reload;
@@ -8,6 +9,7 @@ mod trust;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+pub use accept::accept;
 pub use client_auth::{CertPool, CertUser, RequestClientCert, VerifyError};
 pub use reload::{CertSource, KeyPairFiles, ServerTls, server_config};
 pub use trust::{TrustAnyServer, TrustRoots};

@@ -130,7 +130,7 @@ async fn handshake(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::trace!(%peer, %error, "cannot set TCP_NODELAY");
     }
-    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, component_base::tls::accept(stream, acceptor)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake error");
