@@ -334,6 +334,13 @@ mod tests {
                 ],
             ),
             (
+                &["--authorization-config=a", "--encryption-provider-config=e", "--authentication-config="],
+                &[
+                    "--authorization-config is not part of this build",
+                    "--encryption-provider-config is not part of this build",
+                ],
+            ),
+            (
                 &["--disable-admission-plugins=Foo,Bar"],
                 &[
                     "disable-admission-plugins plugin \"Foo\" is unknown",

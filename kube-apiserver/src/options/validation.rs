@@ -24,6 +24,7 @@ pub(super) fn problems(flags: &Flags, ranges: &[IpNet], node_ports: (u16, u16)) 
     }
     service_accounts(flags, &mut found);
     authorization(flags, &mut found);
+    not_built(flags, &mut found);
     audit(flags, &mut found);
     found.extend(admission_plugins(flags));
     let pairs = flags.map("runtime-config");
@@ -120,6 +121,19 @@ fn service_accounts(flags: &Flags, found: &mut Vec<String>) {
     if !jwks.is_empty() && !jwks.starts_with("https:") {
         found.push(format!("service-account-jwks-uri requires https scheme, parsed as: {jwks}"));
     }
+}
+
+/// Files that would decide who may do what, or how secrets are stored: a server that went on without them would be less safe
+/// than the one that was asked for.
+fn not_built(flags: &Flags, found: &mut Vec<String>) {
+    const FILES: [&str; 4] = [
+        "authentication-config",
+        "authentication-token-webhook-config-file",
+        "authorization-config",
+        "encryption-provider-config",
+    ];
+    let given = FILES.iter().filter(|flag| !flags.str(flag).is_empty());
+    found.extend(given.map(|flag| format!("--{flag} is not part of this build")));
 }
 
 fn authorization(flags: &Flags, found: &mut Vec<String>) {
